@@ -1,0 +1,119 @@
+//! The contract between a model and whoever runs it.
+
+use crate::kv::{BlockId, KvLayout, KvPool};
+
+/// An index into the vocabulary.
+pub type TokenId = u32;
+
+/// A LoRA adapter that the model has loaded; applied to a whole sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AdapterId(pub usize);
+
+/// Which set of LongRoPE factors a sequence is run with. A property of the whole sequence: keys
+/// made under one regime are void under the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Regime {
+    /// Up to the original context (and every model without LongRoPE).
+    Short,
+    /// Beyond the original context.
+    Long,
+}
+
+/// Rows of logits that a span asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// None: a chunk of a prompt that is not its last.
+    None,
+    /// The last `n` positions of the span (`1 <= n <= tokens.len()`).
+    Last(usize),
+}
+
+/// New tokens of one sequence: consecutive positions from `start`.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    /// Never empty.
+    pub tokens: &'a [TokenId],
+    /// Position of the first token = tokens already in the cache.
+    pub start: usize,
+    /// The sequence's blocks in order; they hold at least `start + tokens.len()` positions.
+    pub blocks: &'a [BlockId],
+    /// The regime that every key of this sequence was and is made with.
+    pub regime: Regime,
+    /// The sequence's adapter.
+    pub adapter: Option<AdapterId>,
+    /// Which positions need logits.
+    pub outputs: Outputs,
+}
+
+/// The work of one step: any number of sequences, prompt chunks and single tokens mixed.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Different sequences (no two spans share a block that either writes).
+    pub spans: &'a [Span<'a>],
+}
+
+/// Logits of a step, row-major `[rows, vocabulary]`; rows in the order of the spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Logits<'s> {
+    /// `[rows * vocabulary]`
+    pub values: &'s [f32],
+    /// Entries per row.
+    pub vocabulary: usize,
+}
+
+impl<'s> Logits<'s> {
+    /// Row `index`.
+    pub fn row(&self, index: usize) -> &'s [f32] {
+        &self.values[index * self.vocabulary..(index + 1) * self.vocabulary]
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        if self.vocabulary == 0 { 0 } else { self.values.len() / self.vocabulary }
+    }
+}
+
+/// Working memory of a step, kept between steps so that none allocates once warm.
+#[derive(Default)]
+pub struct Scratch {
+    pub(crate) logits: Vec<f32>,
+}
+
+impl Scratch {
+    /// Empty; grows with use.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Room for `rows * vocabulary` logits (for implementors of [`Forward`]).
+    pub fn logits_mut(&mut self, rows: usize, vocabulary: usize) -> &mut [f32] {
+        self.logits.resize(rows * vocabulary, 0.0);
+        &mut self.logits
+    }
+}
+
+/// A model that can be run. Immutable: everything of a request is in the arguments.
+pub trait Forward: Send + Sync {
+    /// Entries of the vocabulary, and of a row of logits.
+    fn vocabulary(&self) -> usize;
+
+    /// The longest sequence that the model was made for, in tokens.
+    fn context_max(&self) -> usize;
+
+    /// The regime of a sequence of `total_tokens`.
+    fn rope_regime(&self, total_tokens: usize) -> Regime;
+
+    /// What a [`KvPool`] for this model holds per token.
+    fn kv_layout(&self) -> KvLayout;
+
+    /// Reads `batch`, appends keys and values to `kv`, returns the logits asked for.
+    ///
+    /// # Panics
+    /// When the batch breaks the contract of [`Span`]: a mistake of the caller, never of a user.
+    fn forward<'s>(
+        &self,
+        batch: &Batch<'_>,
+        kv: &mut KvPool,
+        scratch: &'s mut Scratch,
+    ) -> Logits<'s>;
+}

@@ -1,0 +1,2 @@
+//! phial
+fn main() {}
