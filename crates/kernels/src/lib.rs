@@ -1,1 +1,32 @@
-//! kernels
+//! CPU kernels: what a decoder computes, as fast as this CPU allows.
+//!
+//! **Owns:** detection of CPU features and the choice of a tier ([`Tier`]), the thread pool
+//! ([`Pool`]), the packed layout of weights ([`PackedMatrix`]), 8-bit activations, and the
+//! operations: matrix product, attention, normalisation, rotary embedding, SiLU.
+//!
+//! **Does not know:** layers, tokens, files, requests.
+//!
+//! **Start at** [`Lanes`]: every fast kernel is one body, written over its few vector operations;
+//! a tier is an implementation of it. Then [`packed`] for the layout and [`matmul`] for the
+//! product. [`reference`] holds the plain form of every operation: it is the specification, and
+//! the tests hold each tier against it.
+
+pub mod activations;
+pub mod attention;
+pub mod cpu;
+mod disjoint;
+pub mod elementwise;
+pub mod lanes;
+pub mod matmul;
+pub mod packed;
+pub mod pool;
+pub mod reference;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use activations::{Activations, Codes};
+pub use cpu::Tier;
+pub use disjoint::DisjointRows;
+pub use lanes::{Kernel, Lanes};
+pub use packed::PackedMatrix;
+pub use pool::Pool;

@@ -69,13 +69,14 @@ impl<'s> Logits<'s> {
 
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        if self.vocabulary == 0 { 0 } else { self.values.len() / self.vocabulary }
+        self.values.len().checked_div(self.vocabulary).unwrap_or(0)
     }
 }
 
 /// Working memory of a step, kept between steps so that none allocates once warm.
 #[derive(Default)]
 pub struct Scratch {
+    pub(crate) buffers: crate::decoder::Buffers,
     pub(crate) logits: Vec<f32>,
 }
 

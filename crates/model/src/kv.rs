@@ -1,17 +1,12 @@
 //! Paged storage of keys and values.
 
+use phial_kernels::attention::{BLOCK, Geometry};
+
+pub use phial_kernels::attention::Element as KvElement;
+
 /// Index of a block of [`KvPool::BLOCK_TOKENS`] positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub u32);
-
-/// Element type of cached keys and values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KvElement {
-    /// Exact; for goldens and debugging.
-    F32,
-    /// Half the memory; the default.
-    F16,
-}
 
 /// What a pool stores per position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +17,19 @@ pub struct KvLayout {
     pub kv_heads: usize,
     /// Elements per head.
     pub head_dim: usize,
-    /// Element type.
+    /// Element type: f32 is exact, for goldens and debugging; f16 is the default.
     pub element: KvElement,
 }
 
 impl KvLayout {
     /// Bytes of one block, keys and values of all layers.
     pub const fn block_bytes(&self) -> usize {
-        let element = match self.element {
-            KvElement::F32 => 4,
-            KvElement::F16 => 2,
-        };
-        2 * self.layers * self.kv_heads * self.head_dim * element * KvPool::BLOCK_TOKENS
+        self.layers * self.layer_block_bytes()
+    }
+
+    /// Bytes of one block in one layer.
+    const fn layer_block_bytes(&self) -> usize {
+        2 * self.kv_heads * self.head_dim * self.element.bytes() * KvPool::BLOCK_TOKENS
     }
 }
 
@@ -41,15 +37,19 @@ impl KvLayout {
 pub struct KvPool {
     layout: KvLayout,
     blocks: usize,
+    /// Per layer: all its blocks.
+    layers: Vec<Vec<u8>>,
 }
 
 impl KvPool {
     /// Positions per block.
-    pub const BLOCK_TOKENS: usize = 32;
+    pub const BLOCK_TOKENS: usize = BLOCK;
 
     /// A pool of `blocks` blocks. Memory is committed by the system as blocks are first written.
     pub fn new(layout: KvLayout, blocks: usize) -> Self {
-        Self { layout, blocks }
+        let layers =
+            (0..layout.layers).map(|_| vec![0; blocks * layout.layer_block_bytes()]).collect();
+        Self { layout, blocks, layers }
     }
 
     /// How many blocks there are; ids run from 0.
@@ -60,5 +60,24 @@ impl KvPool {
     /// What it stores.
     pub fn layout(&self) -> KvLayout {
         self.layout
+    }
+
+    /// The bytes of a layer.
+    pub(crate) fn layer(&self, layer: usize) -> &[u8] {
+        &self.layers[layer]
+    }
+
+    /// Writes one position of one layer: `key` and `value` are `[kv_heads * head_dim]`.
+    pub(crate) fn store(
+        &mut self,
+        (layer, geometry): (usize, &Geometry),
+        blocks: &[u32],
+        position: usize,
+        (key, value): (&[f32], &[f32]),
+    ) {
+        let block = blocks[position / BLOCK] as usize;
+        let bytes = self.layout.layer_block_bytes();
+        let block = &mut self.layers[layer][block * bytes..][..bytes];
+        phial_kernels::attention::store_position(geometry, block, position % BLOCK, key, value);
     }
 }

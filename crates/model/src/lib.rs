@@ -1,13 +1,27 @@
 //! The decoder: configuration, weights, state.
 //!
-//! **Owns:** `Config`, the name maps of each file layout, `Linear`, LoRA, RoPE,
-//! the one decoder, [`Batch`], [`KvPool`] and [`Forward`]. **Does not know:** users, text,
-//! sampling, HTTP.
+//! **Owns:** [`Config`], the name maps of each file layout, [`Linear`] (any encoding, fused or in
+//! parts), LoRA, rotary embedding, the one decoder, [`Batch`], [`KvPool`] and [`Forward`].
+//!
+//! **Does not know:** users, text, sampling, HTTP; nothing of a request outlives a call.
 //!
 //! **Start at** [`Forward`], then `decoder`.
 
 pub mod batch;
+mod config;
+mod decoder;
+mod error;
 pub mod kv;
+mod linear;
+mod load;
+mod lora;
+mod rope;
+mod weights;
 
 pub use batch::{AdapterId, Batch, Forward, Logits, Outputs, Regime, Scratch, Span, TokenId};
+pub use config::{Config, Layout, Rope, RopePairs, RopeScaling};
+pub use error::Error;
 pub use kv::{BlockId, KvElement, KvLayout, KvPool};
+pub use linear::{Compute, Linear};
+pub use load::{LoadOptions, Model, Precision, folder_of, read_config};
+pub use weights::{Layer, Weights};

@@ -1,0 +1,218 @@
+//! Inputs of a matrix product: f32 rows, and the same rows in 8 bits.
+
+use crate::cpu::Tier;
+use crate::lanes::{Kernel, Lanes};
+use crate::pool::Pool;
+
+/// Columns that share one scale.
+pub const GROUP: usize = 32;
+
+/// Rows of work that are worth another thread.
+const ROWS_PER_TILE: usize = 8;
+
+/// What is made of the f32 values for quantised weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Codes {
+    /// Nothing: the weights are floats.
+    None,
+    /// 8-bit codes: per group of 32 columns `value ≈ scale * code`, `code` in -127..=127,
+    /// `scale = largest magnitude / 127`.
+    Eight,
+    /// The same, and a second row of codes for what the first leaves over, with scales of its own:
+    /// the sum of both products is that of 16-bit activations.
+    Sixteen,
+}
+
+impl Codes {
+    /// Rows of codes per row of values.
+    pub const fn per_row(self) -> usize {
+        match self {
+            Codes::None => 0,
+            Codes::Eight => 1,
+            Codes::Sixteen => 2,
+        }
+    }
+}
+
+/// Rows of activations, `[rows, columns]`, as f32 and as 8-bit codes.
+pub struct Activations {
+    rows: usize,
+    columns: usize,
+    kind: Codes,
+    values: Vec<f32>,
+    codes: Vec<i8>,
+    /// `[code rows, columns / 32]`; left-over rows stand behind all first ones.
+    scales: Vec<f32>,
+    /// `[code rows, columns / 16]`: sums of codes, which take off a weight's zero point.
+    sums: Vec<i32>,
+}
+
+/// One row on its way in: where its parts go.
+struct Row<'a> {
+    index: usize,
+    values: &'a mut [f32],
+    first: CodedRow<'a>,
+    rest: Option<CodedRow<'a>>,
+}
+
+struct CodedRow<'a> {
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    sums: &'a mut [i32],
+}
+
+impl Default for Activations {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            columns: 0,
+            kind: Codes::None,
+            values: Vec::new(),
+            codes: Vec::new(),
+            scales: Vec::new(),
+            sums: Vec::new(),
+        }
+    }
+}
+
+impl Activations {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of a row.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Rows of codes: none, one or two per row of values.
+    pub fn code_rows(&self) -> usize {
+        self.rows * self.kind.per_row()
+    }
+
+    /// `[rows, columns]`
+    pub fn values(&self) -> &[f32] {
+        &self.values[..self.rows * self.columns]
+    }
+
+    /// The 8-bit form of `row`: codes, scales per 32 columns, sums per 16.
+    #[inline(always)]
+    pub(crate) fn quantized_row(&self, row: usize) -> (&[i8], &[f32], &[i32]) {
+        let (wide, half) = (self.columns / GROUP, self.columns / (GROUP / 2));
+        (
+            &self.codes[row * self.columns..][..self.columns],
+            &self.scales[row * wide..][..wide],
+            &self.sums[row * half..][..half],
+        )
+    }
+
+    /// Fills `rows` rows of `columns` columns: `fill(row, out)` writes the f32 values, and `kind`
+    /// of codes is made of them (`columns` is then a multiple of 32).
+    pub fn fill(
+        &mut self,
+        pool: &Pool,
+        tier: Tier,
+        (rows, columns): (usize, usize),
+        kind: Codes,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        assert!(kind == Codes::None || columns.is_multiple_of(GROUP));
+        (self.rows, self.columns, self.kind) = (rows, columns, kind);
+        let coded = self.code_rows() * columns;
+        grow(&mut self.values, rows * columns, 0.0);
+        grow(&mut self.codes, coded, 0);
+        grow(&mut self.scales, coded / GROUP, 0.0);
+        grow(&mut self.sums, coded / (GROUP / 2), 0);
+        let run = |row: Row<'_>| {
+            fill(row.index, row.values);
+            if kind != Codes::None {
+                tier.run(Quantize { values: row.values, out: row.first, rest: row.rest });
+            }
+        };
+        let parts = self.split();
+        if rows <= ROWS_PER_TILE {
+            parts.for_each(run);
+        } else {
+            let mut tiles: Vec<Vec<Row<'_>>> = Vec::new();
+            for row in parts {
+                match tiles.last_mut() {
+                    Some(tile) if tile.len() < ROWS_PER_TILE => tile.push(row),
+                    _ => tiles.push(vec![row]),
+                }
+            }
+            pool.for_each(tiles, |tile| tile.into_iter().for_each(&run));
+        }
+    }
+
+    fn split(&mut self) -> impl Iterator<Item = Row<'_>> {
+        let (rows, columns) = (self.rows, self.columns);
+        let coded = self.code_rows() * columns;
+        let mut code_rows = self.codes[..coded]
+            .chunks_mut(columns.max(1))
+            .zip(self.scales[..coded / GROUP].chunks_mut((columns / GROUP).max(1)))
+            .zip(self.sums[..coded / 16].chunks_mut((columns / 16).max(1)))
+            .map(|((codes, scales), sums)| CodedRow { codes, scales, sums });
+        let first: Vec<_> = code_rows.by_ref().take(rows).collect();
+        let mut first = first.into_iter();
+        let empty = || CodedRow { codes: &mut [], scales: &mut [], sums: &mut [] };
+        self.values[..rows * columns].chunks_mut(columns).enumerate().map(move |(index, values)| {
+            let first = first.next().unwrap_or_else(empty);
+            Row { index, values, first, rest: code_rows.next() }
+        })
+    }
+}
+
+fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, value: T) {
+    if buffer.len() < len {
+        buffer.resize(len, value);
+    }
+}
+
+struct Quantize<'a> {
+    values: &'a [f32],
+    out: CodedRow<'a>,
+    rest: Option<CodedRow<'a>>,
+}
+
+impl Kernel for Quantize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self { values, mut out, mut rest } = self;
+        for (index, group) in values.chunks_exact(GROUP).enumerate() {
+            let scale = quantize_group(lanes, group, index, &mut out);
+            let Some(rest) = &mut rest else { continue };
+            let mut left = [0.0; GROUP];
+            let codes = &out.codes[index * GROUP..][..GROUP];
+            for ((left, value), code) in left.iter_mut().zip(group).zip(codes) {
+                *left = f32::from(*code).mul_add(-scale, *value);
+            }
+            quantize_group(lanes, &left, index, rest);
+        }
+    }
+}
+
+/// Codes of one group; returns its scale.
+#[inline(always)]
+fn quantize_group<L: Lanes>(lanes: L, values: &[f32], index: usize, out: &mut CodedRow<'_>) -> f32 {
+    let codes = &mut out.codes[index * GROUP..][..GROUP];
+    let sums = &mut out.sums[2 * index..][..2];
+    let mut largest = lanes.splat(0.0);
+    for part in values.chunks_exact(L::COUNT) {
+        largest = lanes.max(lanes.abs(lanes.load(part)), largest);
+    }
+    let largest = lanes.largest(largest);
+    let scale = largest / 127.0;
+    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    let inverse = lanes.splat(if inverse.is_finite() { inverse } else { 0.0 });
+    sums.fill(0);
+    let parts = values.chunks_exact(L::COUNT).zip(codes.chunks_exact_mut(L::COUNT));
+    for (part, (values, codes)) in parts.enumerate() {
+        let sum = lanes.store_i8(lanes.mul(lanes.load(values), inverse), codes);
+        sums[part * L::COUNT / 16] += sum;
+    }
+    out.scales[index] = scale;
+    scale
+}

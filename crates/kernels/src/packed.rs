@@ -1,0 +1,159 @@
+//! Weights as the kernels want them: panels of 16 rows, interleaved.
+//!
+//! A vector instruction multiplies four consecutive bytes in each 32-bit lane, so a panel gives
+//! each lane its own row: 64 bytes hold four columns of 16 rows. One layout serves every tier,
+//! whose lane counts (16, 8, 4) divide 16. Nothing is rounded: codes and scales are the numbers
+//! of the source file, only moved.
+//!
+//! ```text
+//! panel  = codes of all groups | scales of all groups          (16 rows, 64-byte aligned)
+//! group  = 32 columns: vectors j = 0..4 of 64 bytes;
+//!          byte 4r+b of vector j: row r, low nibble column 4j+b, high nibble column 16+4j+b
+//! 5 bits = group, then 64 bytes: bit i of byte 4r+b is the fifth bit of vector i (0..8)
+//! 6 bits = group, then 2 x 64 bytes: two bits each of vectors 0..4 and 4..8
+//! 8 bits = 8 vectors of 64 bytes, code = value + 128
+//! float  = column by column: 16 elements
+//! ```
+//! Vector `i` (0..8) of a group stands for columns `4i..4i+4`.
+
+mod pack;
+
+use phial_tensor::{DType, Tensor};
+
+use crate::lanes::PANEL_ROWS;
+use crate::pool::Pool;
+
+/// How codes and scales of a panel are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// f32, f16 or bf16 elements.
+    Float(DType),
+    /// 4-bit codes, f16 scale per group, zero point 8 (`q4_0`).
+    Nibble,
+    /// 4-bit codes, f16 scale and minimum per group (`q4_1`).
+    NibbleMin,
+    /// 4-bit codes, 8-bit scale and minimum per group under f16 ones per 256 columns (`q4_k`).
+    NibbleSuper,
+    /// As [`Form::NibbleSuper`] with 5-bit codes (`q5_k`).
+    FiveSuper,
+    /// 6-bit codes, zero point 32, 8-bit scale per 16 columns under an f16 one per 256 (`q6_k`).
+    SixSuper,
+    /// 8-bit codes, f16 scale per group (`q8_0`).
+    Byte,
+    /// 8-bit codes, f32 scale and minimum per 16 columns: every other type.
+    ByteMin,
+}
+
+impl Form {
+    /// The form that holds `dtype`.
+    pub const fn of(dtype: DType) -> Self {
+        match dtype {
+            DType::F32 | DType::F16 | DType::BF16 => Form::Float(dtype),
+            DType::Q4_0 => Form::Nibble,
+            DType::Q4_1 => Form::NibbleMin,
+            DType::Q4_K => Form::NibbleSuper,
+            DType::Q5_K => Form::FiveSuper,
+            DType::Q6_K => Form::SixSuper,
+            DType::Q8_0 => Form::Byte,
+            _ => Form::ByteMin,
+        }
+    }
+
+    /// Whether the product takes 8-bit activations.
+    pub const fn quantized(self) -> bool {
+        !matches!(self, Form::Float(_))
+    }
+
+    /// Bytes of a panel's codes and of its scales.
+    const fn panel_bytes(self, columns: usize) -> (usize, usize) {
+        let groups = columns / 32;
+        let supers = columns / 256;
+        let (codes, scales) = match self {
+            Form::Float(DType::F32) => (columns * 64, 0),
+            Form::Float(_) => (columns * 32, 0),
+            Form::Nibble => (groups * 256, groups * 32),
+            Form::NibbleMin => (groups * 256, groups * 64),
+            Form::NibbleSuper => (groups * 256, groups * 32 + supers * 64),
+            Form::FiveSuper => (groups * 320, groups * 32 + supers * 64),
+            Form::SixSuper => (groups * 384, groups * 32 + supers * 32),
+            Form::Byte => (groups * 512, groups * 32),
+            Form::ByteMin => (groups * 512, groups * 256),
+        };
+        (codes.next_multiple_of(64), scales.next_multiple_of(64))
+    }
+}
+
+/// A cache line, so that panels start at one.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A weight matrix `[rows (outputs), columns (inputs)]` in panels of 16 rows; the last panel is
+/// filled up with zero rows.
+pub struct PackedMatrix {
+    rows: usize,
+    columns: usize,
+    form: Form,
+    code_bytes: usize,
+    panel_bytes: usize,
+    lines: Vec<Line>,
+}
+
+impl PackedMatrix {
+    /// Packs rows `rows` of `tensor`, panel by panel on all threads of `pool`.
+    ///
+    /// # Panics
+    /// When the range is not within the tensor.
+    pub fn pack(tensor: &Tensor, rows: std::ops::Range<usize>, pool: &Pool) -> Self {
+        assert!(rows.end <= tensor.rows());
+        let form = Form::of(tensor.dtype);
+        let columns = tensor.columns();
+        let (code_bytes, scale_bytes) = form.panel_bytes(columns);
+        let panel_bytes = code_bytes + scale_bytes;
+        let panels = rows.len().div_ceil(PANEL_ROWS);
+        let mut lines = vec![Line([0; 64]); panels * panel_bytes / 64];
+        let tiles: Vec<_> = lines.chunks_mut((panel_bytes / 64).max(1)).enumerate().collect();
+        pool.for_each(tiles, |(panel, lines)| {
+            let (codes, scales) =
+                bytemuck::cast_slice_mut::<Line, u8>(lines).split_at_mut(code_bytes);
+            let first = rows.start + panel * PANEL_ROWS;
+            let count = PANEL_ROWS.min(rows.end - first);
+            for lane in 0..count {
+                pack::row(tensor.dtype, tensor.row(first + lane), lane, codes, scales);
+            }
+        });
+        Self { rows: rows.len(), columns, form, code_bytes, panel_bytes, lines }
+    }
+
+    /// Outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Inputs.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How it is stored.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.lines.len() * 64
+    }
+
+    /// Panels of 16 rows.
+    pub fn panels(&self) -> usize {
+        self.rows.div_ceil(PANEL_ROWS)
+    }
+
+    /// Codes and scales of a panel.
+    #[inline(always)]
+    pub(crate) fn panel(&self, index: usize) -> (&[u8], &[u8]) {
+        let bytes: &[u8] = bytemuck::cast_slice(&self.lines);
+        bytes[index * self.panel_bytes..][..self.panel_bytes].split_at(self.code_bytes)
+    }
+}

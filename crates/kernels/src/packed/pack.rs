@@ -1,0 +1,196 @@
+//! Moving one row of a file's blocks into its lane of a panel.
+
+use half::f16;
+use phial_tensor::{DType, quant};
+
+/// Puts `row` (blocks of `dtype`) into lane `lane` of a panel.
+pub(super) fn row(dtype: DType, row: &[u8], lane: usize, codes: &mut [u8], scales: &mut [u8]) {
+    match dtype {
+        DType::F32 => spread::<4>(row, lane, codes),
+        DType::F16 | DType::BF16 => spread::<2>(row, lane, codes),
+        DType::Q4_0 => {
+            for (group, block) in row.chunks_exact(18).enumerate() {
+                nibbles(&block[2..], lane, &mut codes[group * 256..][..256]);
+                put_f16(scales, group * 16 + lane, &block[..2]);
+            }
+        }
+        DType::Q4_1 => {
+            for (group, block) in row.chunks_exact(20).enumerate() {
+                nibbles(&block[4..], lane, &mut codes[group * 256..][..256]);
+                put_f16(scales, group * 32 + lane, &block[..2]);
+                put_f16(scales, group * 32 + 16 + lane, &block[2..4]);
+            }
+        }
+        DType::Q8_0 => {
+            for (group, block) in row.chunks_exact(34).enumerate() {
+                let out = &mut codes[group * 512..][..512];
+                for (column, code) in block[2..].iter().enumerate() {
+                    out[byte_of(column, lane)] = code ^ 0x80;
+                }
+                put_f16(scales, group * 16 + lane, &block[..2]);
+            }
+        }
+        DType::Q4_K => {
+            for (index, block) in row.chunks_exact(144).enumerate() {
+                super_scales(index, &block[..16], lane, scales);
+                let codes = &mut codes[index * 8 * 256..][..8 * 256];
+                for_each_k(&block[16..], |group, column, code| {
+                    put_nibble(&mut codes[group * 256..][..256], column, lane, code);
+                });
+            }
+        }
+        DType::Q5_K => {
+            for (index, block) in row.chunks_exact(176).enumerate() {
+                super_scales(index, &block[..16], lane, scales);
+                let codes = &mut codes[index * 8 * 320..][..8 * 320];
+                let high = &block[16..48];
+                for_each_k(&block[48..], |group, column, code| {
+                    let out = &mut codes[group * 320..][..320];
+                    put_nibble(&mut out[..256], column, lane, code);
+                    let bit = (high[column] >> group) & 1;
+                    out[256 + 4 * lane + column % 4] |= bit << (column / 4);
+                });
+            }
+        }
+        DType::Q6_K => six(row, lane, codes, scales),
+        _ => generic(dtype, row, lane, codes, scales),
+    }
+}
+
+/// Elements of `SIZE` bytes, one per column.
+fn spread<const SIZE: usize>(row: &[u8], lane: usize, codes: &mut [u8]) {
+    for (element, out) in row.chunks_exact(SIZE).zip(codes.chunks_exact_mut(16 * SIZE)) {
+        out[lane * SIZE..][..SIZE].copy_from_slice(element);
+    }
+}
+
+/// The byte of an 8-bit group that holds `column` of `lane`.
+fn byte_of(column: usize, lane: usize) -> usize {
+    column / 4 * 64 + 4 * lane + column % 4
+}
+
+fn put_nibble(group: &mut [u8], column: usize, lane: usize, code: u8) {
+    group[byte_of(column % 16, lane)] |= if column < 16 { code } else { code << 4 };
+}
+
+/// 16 bytes with columns 0..16 in the low and 16..32 in the high nibbles: already as in a panel.
+fn nibbles(block: &[u8], lane: usize, group: &mut [u8]) {
+    for (four, out) in block.chunks_exact(4).zip(group.chunks_exact_mut(64)) {
+        out[4 * lane..][..4].copy_from_slice(four);
+    }
+}
+
+fn put_f16(scales: &mut [u8], index: usize, value: &[u8]) {
+    scales[2 * index..][..2].copy_from_slice(value);
+}
+
+/// Walks the 256 four-bit codes of a `q4_k` or `q5_k` block: 32 bytes hold two groups of 32
+/// columns, low nibbles first.
+fn for_each_k(bytes: &[u8], mut put: impl FnMut(usize, usize, u8)) {
+    for (pair, bytes) in bytes.chunks_exact(32).enumerate() {
+        for (column, byte) in bytes.iter().enumerate() {
+            put(2 * pair, column, byte & 15);
+            put(2 * pair + 1, column, byte >> 4);
+        }
+    }
+}
+
+/// Two f16 and eight 6-bit pairs (scale, minimum) in 16 bytes, as `q4_k` and `q5_k` have them.
+/// In a panel: `scale[16] minimum[16]` as f16, then per group `scale[16] minimum[16]` as bytes.
+fn super_scales(index: usize, block: &[u8], lane: usize, scales: &mut [u8]) {
+    let out = &mut scales[index * (64 + 8 * 32)..][..64 + 8 * 32];
+    put_f16(out, lane, &block[..2]);
+    put_f16(out, 16 + lane, &block[2..4]);
+    let packed = &block[4..16];
+    for group in 0..8 {
+        let (scale, minimum) = if group < 4 {
+            (packed[group] & 63, packed[group + 4] & 63)
+        } else {
+            let high = packed[group + 4];
+            ((high & 15) | (packed[group - 4] >> 6) << 4, (high >> 4) | (packed[group] >> 6) << 4)
+        };
+        out[64 + group * 32 + lane] = scale;
+        out[64 + group * 32 + 16 + lane] = minimum;
+    }
+}
+
+/// `q6_k`: 128 bytes of low nibbles, 64 of high pairs, 16 scales, one f16.
+fn six(row: &[u8], lane: usize, codes: &mut [u8], scales: &mut [u8]) {
+    for (index, block) in row.chunks_exact(210).enumerate() {
+        let (low, high, small, scale) =
+            (&block[..128], &block[128..192], &block[192..208], &block[208..210]);
+        let codes = &mut codes[index * 8 * 384..][..8 * 384];
+        for column in 0..256 {
+            let (half, within) = (column / 128, column % 128);
+            let (quarter, position) = (within / 32, within % 32);
+            let byte = low[64 * half + 32 * (quarter % 2) + position];
+            let nibble = if quarter < 2 { byte & 15 } else { byte >> 4 };
+            let pair = (high[32 * half + position] >> (2 * quarter)) & 3;
+            let out = &mut codes[column / 32 * 384..][..384];
+            put_nibble(&mut out[..256], position, lane, nibble);
+            let vector = position / 4;
+            out[256 + 64 * (vector / 4) + 4 * lane + position % 4] |= pair << (2 * (vector % 4));
+        }
+        let out = &mut scales[index * (32 + 8 * 32)..][..32 + 8 * 32];
+        put_f16(out, lane, scale);
+        for (sixteen, value) in small.iter().enumerate() {
+            out[32 + 16 * sixteen + lane] = *value;
+        }
+    }
+}
+
+/// Any type whose values within 16 columns are `scale * code + minimum`: the scale and minimum are
+/// found from the decoded values, which are exact multiples.
+fn generic(dtype: DType, row: &[u8], lane: usize, codes: &mut [u8], scales: &mut [u8]) {
+    let columns = row.len() / dtype.block_bytes() * dtype.block_len();
+    let mut values = vec![0.0; columns];
+    quant::decode(dtype, row, &mut values);
+    for (sixteen, values) in values.chunks_exact(16).enumerate() {
+        let (scale, minimum, small) = affine(dtype, row, sixteen, values);
+        let group = &mut codes[sixteen / 2 * 512..][..512];
+        for (column, code) in small.into_iter().enumerate() {
+            group[byte_of(16 * (sixteen % 2) + column, lane)] = (code as u8) ^ 0x80;
+        }
+        let out = &mut scales[sixteen * 128..][..128];
+        out[4 * lane..][..4].copy_from_slice(&scale.to_le_bytes());
+        out[64 + 4 * lane..][..4].copy_from_slice(&minimum.to_le_bytes());
+    }
+}
+
+/// Scale, minimum and signed codes of 16 columns.
+fn affine(dtype: DType, row: &[u8], sixteen: usize, values: &[f32]) -> (f32, f32, [i8; 16]) {
+    let block_len = dtype.block_len();
+    let block = &row[sixteen * 16 / block_len * dtype.block_bytes()..][..dtype.block_bytes()];
+    let within = sixteen * 16 % block_len / 16;
+    let half = |at: usize| f16::from_le_bytes([block[at], block[at + 1]]).to_f32();
+    let (scale, minimum) = match dtype {
+        DType::Q5_0 | DType::IQ4_NL => (half(0), 0.0),
+        DType::Q5_1 => (half(0), half(2)),
+        DType::Q2_K => {
+            let pair = block[within];
+            (half(80) * f32::from(pair & 15), -half(82) * f32::from(pair >> 4))
+        }
+        DType::Q3_K => (half(108) * f32::from(three_bit_scale(&block[96..108], within)), 0.0),
+        DType::IQ4_XS => {
+            let group = within / 2;
+            let high = u16::from_le_bytes([block[2], block[3]]) >> (2 * group) & 3;
+            let low = block[4 + group / 2] >> (4 * (group % 2)) & 15;
+            (half(0) * f32::from((low as i8 | (high as i8) << 4) - 32), 0.0)
+        }
+        DType::TQ2_0 => (half(64), 0.0),
+        _ => unreachable!("{} has a form of its own", dtype.name()),
+    };
+    let mut codes = [0; 16];
+    for (code, value) in codes.iter_mut().zip(values) {
+        let exact = if scale == 0.0 { 0.0 } else { (value - minimum) / scale };
+        *code = exact.round() as i8;
+    }
+    (scale, minimum, codes)
+}
+
+/// The 6-bit scale of 16 columns of `q3_k`, less 32.
+fn three_bit_scale(packed: &[u8], index: usize) -> i8 {
+    let low = if index < 8 { packed[index] & 15 } else { packed[index - 8] >> 4 };
+    let high = packed[8 + index % 4] >> (2 * (index / 4)) & 3;
+    (low | high << 4) as i8 - 32
+}

@@ -1,0 +1,335 @@
+//! Every tier against the reference and against each other, over a table of awkward sizes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use phial_kernels::attention::{
+    AttentionSpan, BLOCK, Element, Geometry, attention, store_position,
+};
+use phial_kernels::matmul::{Product, matmul};
+use phial_kernels::{
+    Activations, Codes, DisjointRows, PackedMatrix, Pool, Tier, elementwise, reference,
+};
+use phial_tensor::{DType, Tensor, quant};
+
+/// Numbers in -1..1 from a seed (splitmix64).
+fn noise(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A matrix of random blocks; every bit pattern of codes and sub-scales occurs.
+fn random_tensor(dtype: DType, rows: usize, columns: usize, seed: u64) -> Tensor {
+    let values = noise(seed, rows * columns);
+    let bytes_len = dtype.row_bytes(columns).expect("whole blocks") * rows;
+    let mut bytes = vec![0; bytes_len];
+    if quant::can_encode(dtype) {
+        for (row, out) in
+            values.chunks_exact(columns).zip(bytes.chunks_exact_mut(bytes_len / rows.max(1)))
+        {
+            quant::encode(dtype, row, out);
+        }
+    } else {
+        // Random codes under a small scale.
+        for (byte, value) in bytes.iter_mut().zip(noise(seed ^ 7, bytes_len)) {
+            *byte = (value * 128.0) as i8 as u8;
+        }
+        let scale = half::f16::from_f32(0.01).to_le_bytes();
+        let at = if dtype == DType::TQ2_0 { 64 } else { 0 };
+        for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
+            block[at..at + 2].copy_from_slice(&scale);
+        }
+    }
+    Tensor { dtype, shape: vec![rows, columns], bytes: bytes.into() }
+}
+
+fn product(pool: &Pool, tier: Tier, tensor: &Tensor, input: &[f32]) -> Vec<f32> {
+    let packed = PackedMatrix::pack(tensor, 0..tensor.rows(), pool);
+    let columns = tensor.columns();
+    let rows = input.len() / columns;
+    let mut activations = Activations::default();
+    let kind = if packed.form().quantized() { Codes::Eight } else { Codes::None };
+    activations.fill(pool, tier, (rows, columns), kind, |row, out| {
+        out.copy_from_slice(&input[row * columns..][..columns]);
+    });
+    let mut out = vec![f32::NAN; rows * tensor.rows()];
+    let products = [Product { weights: &packed, column: 0 }];
+    matmul(pool, tier, &products, &activations, DisjointRows::new(&mut out, tensor.rows()));
+    out
+}
+
+#[test]
+fn matrix_product_agrees_with_reference_in_every_type_size_and_tier() {
+    let pool = Pool::new(2);
+    for dtype in DType::ALL {
+        let block = dtype.block_len();
+        let columns: &[usize] = match block {
+            1 => &[1, 2, 31, 64, 257],
+            32 => &[32, 96, 576],
+            _ => &[256, 768],
+        };
+        for &columns in columns {
+            for weights in [1, 15, 16, 17, 48, 100] {
+                for rows in [1, 2, 3, 4, 5, 8, 11, 17] {
+                    let tensor = random_tensor(dtype, weights, columns, (weights * columns) as u64);
+                    let input = noise(3, rows * columns);
+                    let seen = if block > 1 {
+                        reference::quantize_activations(&input)
+                    } else {
+                        input.clone()
+                    };
+                    let expected = reference::matmul(&tensor.to_f32(), &seen, columns);
+                    let mut first: Option<Vec<f32>> = None;
+                    for tier in Tier::available() {
+                        let name =
+                            format!("{} {weights}x{columns}, {rows} rows, {tier}", dtype.name());
+                        let got = product(&pool, tier, &tensor, &input);
+                        assert_close(&got, &expected, &name, columns);
+                        // The same order of additions everywhere: not close, equal.
+                        let first = first.get_or_insert_with(|| got.clone());
+                        assert!(got == *first, "{name}: tiers differ");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn assert_close(got: &[f32], expected: &[f32], name: &str, columns: usize) {
+    // Sums of `columns` terms of magnitude up to 1: rounding grows with the square root at worst.
+    let tolerance = 2e-6 * (columns as f32).sqrt().max(4.0);
+    for (index, (g, e)) in got.iter().zip(expected).enumerate() {
+        let bound = tolerance * e.abs().max(1.0);
+        assert!((g - e).abs() <= bound, "{name}: output {index} is {g}, expected {e}");
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_rows_beside_it() {
+    let pool = Pool::new(2);
+    for dtype in [DType::Q4_0, DType::Q4_K, DType::Q6_K, DType::Q8_0, DType::BF16] {
+        let tensor = random_tensor(dtype, 40, 512, 5);
+        let input = noise(9, 13 * 512);
+        for tier in Tier::available() {
+            let together = product(&pool, tier, &tensor, &input);
+            for (row, x) in input.chunks_exact(512).enumerate() {
+                let alone = product(&pool, tier, &tensor, x);
+                assert!(alone == together[row * 40..][..40], "{} {tier} row {row}", dtype.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn several_products_share_one_output_row() {
+    let pool = Pool::new(3);
+    let tier = Tier::available()[0];
+    let (a, b) = (random_tensor(DType::Q4_1, 33, 64, 1), random_tensor(DType::Q8_0, 20, 64, 2));
+    let input = noise(4, 5 * 64);
+    let mut activations = Activations::default();
+    activations.fill(&pool, tier, (5, 64), Codes::Eight, |row, out| {
+        out.copy_from_slice(&input[row * 64..][..64]);
+    });
+    let packed = [&a, &b].map(|tensor| PackedMatrix::pack(tensor, 0..tensor.rows(), &pool));
+    let mut out = vec![0.0; 5 * 53];
+    let products =
+        [Product { weights: &packed[0], column: 0 }, Product { weights: &packed[1], column: 33 }];
+    matmul(&pool, tier, &products, &activations, DisjointRows::new(&mut out, 53));
+    let (left, right) = (product(&pool, tier, &a, &input), product(&pool, tier, &b, &input));
+    for row in 0..5 {
+        assert!(out[row * 53..][..33] == left[row * 33..][..33]);
+        assert!(out[row * 53 + 33..][..20] == right[row * 20..][..20]);
+    }
+}
+
+#[test]
+fn packing_a_range_of_rows_is_packing_those_rows() {
+    let pool = Pool::new(1);
+    let tensor = random_tensor(DType::Q4_K, 40, 256, 11);
+    let part = PackedMatrix::pack(&tensor, 5..30, &pool);
+    let whole = product(&pool, Tier::Portable, &tensor, &noise(2, 256));
+    let mut activations = Activations::default();
+    activations.fill(&pool, Tier::Portable, (1, 256), Codes::Eight, |_, out| {
+        out.copy_from_slice(&noise(2, 256));
+    });
+    let mut out = vec![0.0; 25];
+    let products = [Product { weights: &part, column: 0 }];
+    matmul(&pool, Tier::Portable, &products, &activations, DisjointRows::new(&mut out, 25));
+    assert!(out == whole[5..30]);
+    let outside = catch_unwind(AssertUnwindSafe(|| PackedMatrix::pack(&tensor, 0..41, &pool)));
+    assert!(outside.is_err());
+}
+
+/// Fills a cache with `positions` random positions in scattered blocks.
+fn cache(geometry: &Geometry, positions: usize, blocks: &[u32], seed: u64) -> Vec<u8> {
+    let count = blocks.iter().max().map_or(0, |last| *last as usize + 1);
+    let mut cache = vec![0; count * geometry.block_bytes()];
+    let width = geometry.kv_heads * geometry.head_dim;
+    let (keys, values) = (noise(seed, positions * width), noise(seed + 1, positions * width));
+    for position in 0..positions {
+        let block = blocks[position / BLOCK] as usize;
+        store_position(
+            geometry,
+            &mut cache[block * geometry.block_bytes()..][..geometry.block_bytes()],
+            position % BLOCK,
+            &keys[position * width..][..width],
+            &values[position * width..][..width],
+        );
+    }
+    cache
+}
+
+#[test]
+fn attention_agrees_with_reference_in_every_shape_and_tier() {
+    let pool = Pool::new(2);
+    let blocks = [4, 1, 7, 0, 2, 9];
+    for element in [Element::F32, Element::F16] {
+        for (heads, kv_heads, head_dim) in
+            [(3, 1, 128), (4, 2, 16), (9, 3, 64), (2, 2, 32), (15, 1, 48), (24, 8, 128)]
+        {
+            let scale = (head_dim as f32).powf(-0.5);
+            let geometry = Geometry { heads, kv_heads, head_dim, element, scale };
+            for (start, rows) in [(0, 1), (0, 5), (31, 1), (32, 1), (30, 9), (150, 1), (0, 70)] {
+                let cache = cache(&geometry, start + rows, &blocks, 21);
+                let span = AttentionSpan { row: 0, rows, start, blocks: &blocks };
+                let width = heads * head_dim;
+                // Large queries make sharp distributions as well as flat ones.
+                let queries: Vec<f32> = noise(5, rows * width).iter().map(|q| q * 8.0).collect();
+                let mut first: Option<Vec<f32>> = None;
+                for tier in Tier::available() {
+                    let mut out = vec![f32::NAN; rows * width];
+                    attention(
+                        &pool,
+                        tier,
+                        &geometry,
+                        &[span],
+                        (&queries, width),
+                        &cache,
+                        DisjointRows::new(&mut out, width),
+                    );
+                    let name = format!("{geometry:?} start {start} rows {rows} {tier}");
+                    check_attention(&geometry, &cache, &span, &queries, &out, &name);
+                    let first = first.get_or_insert_with(|| out.clone());
+                    let worst = out.iter().zip(&*first).map(|(a, b)| (a - b).abs());
+                    assert!(worst.fold(0.0, f32::max) < 1e-5, "{name}: tiers differ");
+                }
+            }
+        }
+    }
+}
+
+fn check_attention(
+    geometry: &Geometry,
+    cache: &[u8],
+    span: &AttentionSpan<'_>,
+    queries: &[f32],
+    out: &[f32],
+    name: &str,
+) {
+    let (dim, width) = (geometry.head_dim, geometry.heads * geometry.head_dim);
+    for head in [0, geometry.heads - 1] {
+        let kv_head = head / (geometry.heads / geometry.kv_heads);
+        for row in [0, span.rows / 2, span.rows - 1] {
+            let read = |is_value| -> Vec<Vec<f32>> {
+                (0..=span.start + row)
+                    .map(|p| reference::cached(geometry, cache, span, (kv_head, p, is_value)))
+                    .collect()
+            };
+            let query = &queries[row * width + head * dim..][..dim];
+            let expected = reference::attention(query, &read(false), &read(true), geometry.scale);
+            for (d, e) in expected.iter().enumerate() {
+                let got = out[row * width + head * dim + d];
+                assert!((got - e).abs() < 3e-6, "{name} head {head} row {row} dim {d}: {got} {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_of_a_row_does_not_depend_on_the_rows_beside_it() {
+    let pool = Pool::new(2);
+    let geometry =
+        Geometry { heads: 6, kv_heads: 2, head_dim: 64, element: Element::F16, scale: 0.125 };
+    let blocks = [3, 0, 2, 1];
+    let (start, rows, width) = (20, 60, 6 * 64);
+    let cache = cache(&geometry, start + rows, &blocks, 77);
+    let queries = noise(8, rows * width);
+    for tier in Tier::available() {
+        let run = |spans: &[AttentionSpan<'_>], queries: &[f32]| {
+            let mut out = vec![0.0; queries.len()];
+            let rows_out = DisjointRows::new(&mut out, width);
+            attention(&pool, tier, &geometry, spans, (queries, width), &cache, rows_out);
+            out
+        };
+        let span = AttentionSpan { row: 0, rows, start, blocks: &blocks };
+        let together = run(&[span], &queries);
+        for row in 0..rows {
+            let alone = AttentionSpan { row: 0, rows: 1, start: start + row, blocks: &blocks };
+            let got = run(&[alone], &queries[row * width..][..width]);
+            assert!(got == together[row * width..][..width], "{tier} row {row}");
+        }
+    }
+}
+
+#[test]
+fn rows_agree_with_reference_in_every_tier() {
+    for tier in Tier::available() {
+        for len in [1, 7, 8, 15, 16, 17, 64, 3072] {
+            let (x, w) = (noise(len as u64, len), noise(5, len));
+            let mut out = vec![0.0; len];
+            elementwise::rms_norm(tier, &x, &w, 1e-5, &mut out);
+            assert_close(&out, &reference::rms_norm(&x, &w, 1e-5), "rms_norm", 16);
+            let gate: Vec<f32> = x.iter().map(|v| v * 120.0).collect();
+            elementwise::silu_mul(tier, &gate, &w, &mut out);
+            let expected = reference::silu_mul(&gate, &w);
+            for (g, e) in out.iter().zip(&expected) {
+                assert!((g - e).abs() <= 1e-6 * e.abs().max(1e-3), "{tier} silu {g} {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_of_every_scale_survive_eight_bits() {
+    let pool = Pool::new(1);
+    for tier in Tier::available() {
+        for magnitude in [0.0, 1e-38, 1e-20, 1.0, 1e20, 1e36] {
+            let input: Vec<f32> = noise(1, 64).iter().map(|v| v * magnitude).collect();
+            let tensor = random_tensor(DType::Q8_0, 1, 64, 3);
+            let got = product(&pool, tier, &tensor, &input);
+            assert!(got[0].is_finite(), "{tier} {magnitude}: {}", got[0]);
+        }
+    }
+}
+
+#[test]
+fn left_over_codes_make_sixteen_bits() {
+    let pool = Pool::new(1);
+    let (rows, columns) = (11, 512);
+    let tensor = random_tensor(DType::Q6_K, 20, columns, 6);
+    let packed = PackedMatrix::pack(&tensor, 0..20, &pool);
+    let input = noise(8, rows * columns);
+    let expected = reference::matmul(&tensor.to_f32(), &input, columns);
+    for tier in Tier::available() {
+        let mut activations = Activations::default();
+        activations.fill(&pool, tier, (rows, columns), Codes::Sixteen, |row, out| {
+            out.copy_from_slice(&input[row * columns..][..columns]);
+        });
+        let mut out = vec![0.0; 2 * rows * 20];
+        let products = [Product { weights: &packed, column: 0 }];
+        matmul(&pool, tier, &products, &activations, DisjointRows::new(&mut out, 20));
+        let (first, rest) = out.split_at(rows * 20);
+        let worst = |got: &mut dyn Iterator<Item = f32>| {
+            got.zip(&expected).map(|(got, e)| (got - e).abs()).fold(0.0, f32::max)
+        };
+        let eight = worst(&mut first.iter().copied());
+        let sixteen = worst(&mut first.iter().zip(rest).map(|(first, rest)| first + rest));
+        assert!(sixteen < 1e-3 && sixteen < eight / 20.0, "{tier}: {sixteen} beside {eight}");
+    }
+}

@@ -1,0 +1,142 @@
+//! From files to a model that runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use phial_formats::{ModelFile, WeightSource};
+use phial_kernels::{Pool, Tier};
+
+use crate::batch::AdapterId;
+use crate::config::{Config, Layout};
+use crate::error::Error;
+use crate::kv::KvElement;
+use crate::linear::Compute;
+use crate::lora::Adapter;
+use crate::rope::Rotary;
+use crate::weights::Weights;
+
+/// How products are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Quantised weights with 8-bit activations, f16 keys and values: fast.
+    #[default]
+    Auto,
+    /// Weights decoded to f32, everything in f32: the numbers of the file, for comparisons.
+    F32,
+}
+
+/// How a model is loaded.
+#[derive(Clone)]
+pub struct LoadOptions {
+    /// How products are made.
+    pub precision: Precision,
+    /// Threads and instructions.
+    pub compute: Compute,
+}
+
+impl LoadOptions {
+    /// `threads` threads (all that this process may use when `None`), the best instructions.
+    ///
+    /// # Errors
+    /// When `PHIAL_ISA` names instructions that this CPU lacks.
+    pub fn new(
+        precision: Precision,
+        threads: Option<usize>,
+    ) -> Result<Self, phial_kernels::cpu::UnknownTier> {
+        let threads = threads.unwrap_or_else(Pool::default_threads);
+        let pool = Arc::new(Pool::new(threads));
+        Ok(Self { precision, compute: Compute { pool, tier: Tier::choose()? } })
+    }
+}
+
+/// Blueprint and weights, ready to run; holds nothing of any request.
+pub struct Model {
+    pub(crate) config: Config,
+    pub(crate) weights: Weights,
+    pub(crate) rotary: Rotary,
+    pub(crate) adapters: Vec<Adapter>,
+    pub(crate) compute: Compute,
+    pub(crate) kv_element: KvElement,
+}
+
+impl Model {
+    /// Loads the model in `path`: a GGUF file, or a folder (or file) of safetensors with its
+    /// `config.json`.
+    ///
+    /// # Errors
+    /// Files that are missing, broken, or of an unsupported kind.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
+        Self::from_file(&ModelFile::open(path)?, path, options)
+    }
+
+    /// As [`Model::load`] for weights that are open already.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn from_file(file: &ModelFile, path: &Path, options: &LoadOptions) -> Result<Self, Error> {
+        let (config, layout) = read_config(file, path)?;
+        let exact = options.precision == Precision::F32;
+        let origin = path.display().to_string();
+        let source: &dyn WeightSource = file;
+        let weights = Weights::load(source, &config, layout, &origin, exact, &options.compute)?;
+        Ok(Self {
+            rotary: Rotary::new(&config.rope),
+            config,
+            weights,
+            adapters: Vec::new(),
+            compute: options.compute.clone(),
+            kv_element: if exact { KvElement::F32 } else { KvElement::F16 },
+        })
+    }
+
+    /// Loads the LoRA adapter in `folder` (PEFT layout).
+    ///
+    /// # Errors
+    /// Files that are missing, broken, or made for another model.
+    pub fn load_adapter(&mut self, folder: &Path) -> Result<AdapterId, Error> {
+        self.adapters.push(Adapter::load(folder, &self.config, &self.compute)?);
+        Ok(AdapterId(self.adapters.len() - 1))
+    }
+
+    /// The blueprint.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Memory of packed weights, in bytes.
+    pub fn packed_bytes(&self) -> usize {
+        self.weights.packed_bytes()
+    }
+
+    /// Threads and instructions it runs with.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+}
+
+/// The blueprint that goes with `file`, and how its tensors are named.
+///
+/// # Errors
+/// A missing or unsupported configuration.
+pub fn read_config(file: &ModelFile, path: &Path) -> Result<(Config, Layout), Error> {
+    match file {
+        ModelFile::Gguf(gguf) => {
+            Ok((Config::from_gguf(gguf, &path.display().to_string())?, Layout::Gguf))
+        }
+        ModelFile::Safetensors(_) => {
+            let path = folder_of(path).join("config.json");
+            let text = std::fs::read_to_string(&path)
+                .map_err(|source| Error::Io { path: path.clone(), source })?;
+            Ok((Config::from_json(&text, &path.display().to_string())?, Layout::HuggingFace))
+        }
+    }
+}
+
+/// The folder that holds a model's side files: `path` itself, or where it lies.
+pub fn folder_of(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        path.to_path_buf()
+    } else {
+        path.parent().map(Path::to_path_buf).unwrap_or_default()
+    }
+}

@@ -1,0 +1,249 @@
+//! The weights of a decoder, found under the names of each file layout.
+
+use phial_formats::WeightSource;
+use phial_tensor::Tensor;
+
+use crate::config::{Config, Layout};
+use crate::error::Error;
+use crate::linear::{Arithmetic, Compute, Linear};
+
+/// Rows of embeddings: decoded one by one from the mapped file.
+pub struct Embedding {
+    table: Tensor,
+}
+
+impl Embedding {
+    /// Decodes the row of `token` into `out` (`[hidden]`).
+    pub(crate) fn row(&self, token: u32, out: &mut [f32]) {
+        phial_tensor::quant::decode(self.table.dtype, self.table.row(token as usize), out);
+    }
+}
+
+/// One decoder layer.
+pub struct Layer {
+    /// `[hidden]`
+    pub(crate) attention_norm: Vec<f32>,
+    /// `[(heads + 2 kv_heads) * head_dim, hidden]`: query, key, value.
+    pub(crate) qkv: Linear,
+    /// `[hidden, heads * head_dim]`
+    pub(crate) output: Linear,
+    /// `[hidden]`
+    pub(crate) mlp_norm: Vec<f32>,
+    /// `[2 * intermediate, hidden]`: gate, up.
+    pub(crate) gate_up: Linear,
+    /// `[hidden, intermediate]`
+    pub(crate) down: Linear,
+}
+
+impl Layer {
+    fn bytes(&self) -> usize {
+        [&self.qkv, &self.output, &self.gate_up, &self.down].iter().map(|l| l.bytes()).sum()
+    }
+}
+
+/// All weights.
+pub struct Weights {
+    pub(crate) embedding: Embedding,
+    pub(crate) layers: Vec<Layer>,
+    /// `[hidden]`
+    pub(crate) norm: Vec<f32>,
+    /// `[vocabulary, hidden]`; the embedding's rows where the head is tied.
+    pub(crate) head: Linear,
+}
+
+impl Weights {
+    /// Finds, checks and packs every tensor. `exact` decodes them to f32.
+    pub(crate) fn load(
+        source: &dyn WeightSource,
+        config: &Config,
+        layout: Layout,
+        origin: &str,
+        exact: bool,
+        compute: &Compute,
+    ) -> Result<Self, Error> {
+        let (in_attention, elsewhere) = arithmetic(config, exact);
+        let finder = Finder { source, layout, origin, in_attention, elsewhere, compute };
+        let (hidden, vocabulary) = (config.hidden, config.vocabulary);
+        let [embedding_name, norm_name, head_name] = match layout {
+            Layout::HuggingFace => {
+                ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
+            }
+            Layout::Gguf => ["token_embd.weight", "output_norm.weight", "output.weight"],
+        };
+        let table = finder.matrix(embedding_name, vocabulary, hidden)?;
+        let norm = finder.vector(norm_name, hidden)?;
+        let head = if config.tied {
+            table.clone()
+        } else {
+            finder.matrix(head_name, vocabulary, hidden)?
+        };
+        let layers = (0..config.layers)
+            .map(|layer| finder.layer(layer, config))
+            .collect::<Result<_, _>>()?;
+        let head = Linear::pack(&[head], finder.elsewhere, compute);
+        Ok(Self { embedding: Embedding { table }, layers, norm, head })
+    }
+
+    /// Memory of packed weights, in bytes.
+    pub fn packed_bytes(&self) -> usize {
+        self.head.bytes() + self.layers.iter().map(Layer::bytes).sum::<usize>()
+    }
+}
+
+struct Finder<'a> {
+    source: &'a dyn WeightSource,
+    layout: Layout,
+    origin: &'a str,
+    /// For the query, key and value projection.
+    in_attention: Arithmetic,
+    elsewhere: Arithmetic,
+    compute: &'a Compute,
+}
+
+/// Models up to this width take 16-bit activations everywhere: they are quick anyway.
+const SMALL_HIDDEN_MAX: usize = 1024;
+
+/// How the query, key and value projection calculates, and how the others do. A softmax amplifies
+/// what rounding does to queries and keys: half of all the error that 8-bit activations cause
+/// comes from that one projection, a sixth of the work (measured in
+/// `docs/decisions/activations.md`).
+fn arithmetic(config: &Config, exact: bool) -> (Arithmetic, Arithmetic) {
+    match (exact, config.hidden <= SMALL_HIDDEN_MAX) {
+        (true, _) => (Arithmetic::Exact, Arithmetic::Exact),
+        (false, true) => (Arithmetic::Fine, Arithmetic::Fine),
+        (false, false) => (Arithmetic::Fine, Arithmetic::Fast),
+    }
+}
+
+/// The names of a layer's projections: what may be stored fused, and its parts.
+struct Names {
+    norm: [&'static str; 2],
+    qkv: (&'static str, [&'static str; 3]),
+    output: &'static str,
+    gate_up: (&'static str, [&'static str; 2]),
+    down: &'static str,
+}
+
+const HUGGING_FACE: Names = Names {
+    norm: ["input_layernorm", "post_attention_layernorm"],
+    qkv: ("self_attn.qkv_proj", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
+    output: "self_attn.o_proj",
+    gate_up: ("mlp.gate_up_proj", ["mlp.gate_proj", "mlp.up_proj"]),
+    down: "mlp.down_proj",
+};
+
+/// `phi3` files keep gate and up together under the name of up.
+const GGUF: Names = Names {
+    norm: ["attn_norm", "ffn_norm"],
+    qkv: ("attn_qkv", ["attn_q", "attn_k", "attn_v"]),
+    output: "attn_output",
+    gate_up: ("ffn_up", ["ffn_gate", "ffn_up"]),
+    down: "ffn_down",
+};
+
+impl Finder<'_> {
+    fn layer(&self, layer: usize, config: &Config) -> Result<Layer, Error> {
+        let names = match self.layout {
+            Layout::HuggingFace => &HUGGING_FACE,
+            Layout::Gguf => &GGUF,
+        };
+        let name = |part: &str| match self.layout {
+            Layout::HuggingFace => format!("model.layers.{layer}.{part}.weight"),
+            Layout::Gguf => format!("blk.{layer}.{part}.weight"),
+        };
+        for bias in [names.qkv.0, names.qkv.1[0], names.output] {
+            let bias = name(bias).replace(".weight", ".bias");
+            if self.source.tensor(&bias).is_some() {
+                return Err(self.wrong(&bias, "is there; biases are not supported"));
+            }
+        }
+        let (hidden, wide, dim) = (config.hidden, config.intermediate, config.head_dim);
+        let (query, key) = (config.heads * dim, config.kv_heads * dim);
+        let qkv = self.linear(
+            &name(names.qkv.0),
+            &names.qkv.1.map(&name),
+            &[query, key, key],
+            hidden,
+            self.in_attention,
+        )?;
+        let gate_up = self.linear(
+            &name(names.gate_up.0),
+            &names.gate_up.1.map(&name),
+            &[wide, wide],
+            hidden,
+            self.elsewhere,
+        )?;
+        let output = name(names.output);
+        let down = name(names.down);
+        Ok(Layer {
+            attention_norm: self.vector(&name(names.norm[0]), hidden)?,
+            qkv,
+            output: self.linear(
+                &output,
+                std::slice::from_ref(&output),
+                &[hidden],
+                query,
+                self.elsewhere,
+            )?,
+            mlp_norm: self.vector(&name(names.norm[1]), hidden)?,
+            gate_up,
+            down: self.linear(
+                &down,
+                std::slice::from_ref(&down),
+                &[hidden],
+                wide,
+                self.elsewhere,
+            )?,
+        })
+    }
+
+    /// A projection stored as `fused`, or as `parts` when the first part is there.
+    fn linear(
+        &self,
+        fused: &str,
+        parts: &[String],
+        rows: &[usize],
+        columns: usize,
+        arithmetic: Arithmetic,
+    ) -> Result<Linear, Error> {
+        let separate = self.source.tensor(&parts[0]).is_some();
+        let tensors = if separate && parts.len() == rows.len() {
+            let each = parts.iter().zip(rows);
+            each.map(|(name, rows)| self.matrix(name, *rows, columns))
+                .collect::<Result<Vec<_>, _>>()?
+        } else {
+            vec![self.matrix(fused, rows.iter().sum(), columns)?]
+        };
+        Ok(Linear::pack(&tensors, arithmetic, self.compute))
+    }
+
+    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, Error> {
+        self.find(name, &[rows, columns])
+    }
+
+    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+        Ok(self.find(name, &[len])?.to_f32())
+    }
+
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
+        let Some(tensor) = self.source.tensor(name) else {
+            return Err(self.wrong(name, "is missing; is the download complete?"));
+        };
+        if tensor.shape != shape {
+            let problem = format!(
+                "has shape {:?}, the configuration says {shape:?}; do the files belong together?",
+                tensor.shape
+            );
+            return Err(self.wrong(name, problem));
+        }
+        Ok(tensor)
+    }
+
+    fn wrong(&self, name: &str, problem: impl Into<String>) -> Error {
+        Error::Tensor {
+            origin: self.origin.to_owned(),
+            name: name.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
