@@ -1,2 +1,115 @@
-//! xtask
-fn main() {}
+//! Tasks of the workshop: `cargo xtask help` lists them.
+//!
+//! **Owns:** the rules of the workspace (`tidy`), the one test command, comparisons with other
+//! engines. **Does not know:** how anything works inside: it reads files and runs programs.
+//!
+//! **Start at** `main`, then `steps` for the test command and `tidy` for the rules.
+
+mod end_to_end;
+mod goldens;
+mod machine;
+mod peers;
+mod process;
+mod python;
+mod source;
+mod steps;
+mod supply_chain;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use workspace::Workspace;
+
+const HELP: &str = "\
+Usage: cargo xtask TASK
+
+  test [--only STEP,STEP]     every test; steps: fmt clippy tidy tests docs deny end-to-end
+  tidy                        the rules of the workspace, one violation a line
+  goldens                     compares goldens/ with the folder they were copied from
+  bench-peers [--model starter|phi-4-mini] [--threads 2] [--runs 3]
+                              speed beside llama.cpp on the same file, into bench/record/
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the task found everything in order.
+fn run(arguments: &[String]) -> Result<bool> {
+    let Some((task, rest)) = arguments.split_first() else {
+        print!("{HELP}");
+        return Ok(true);
+    };
+    let options = Options(rest);
+    match task.as_str() {
+        "test" => {
+            options.allow(&["--only"])?;
+            steps::run(&Workspace::open()?, options.text("--only")?)
+        }
+        "tidy" => {
+            options.allow(&[])?;
+            tidy::report(&Workspace::open()?)
+        }
+        "goldens" => {
+            options.allow(&[])?;
+            goldens::compare(&Workspace::open()?)
+        }
+        "bench-peers" => {
+            options.allow(&["--model", "--threads", "--runs"])?;
+            let plan = peers::Plan {
+                model: options.text("--model")?.unwrap_or("starter").to_owned(),
+                threads: options.number("--threads", 2)?,
+                runs: options.number("--runs", 3)?,
+            };
+            peers::run(&Workspace::open()?, &plan)?;
+            Ok(true)
+        }
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(true)
+        }
+        _ => bail!("no task is called '{task}'\n{HELP}"),
+    }
+}
+
+/// `--name value` pairs.
+struct Options<'a>(&'a [String]);
+
+impl<'a> Options<'a> {
+    fn allow(&self, names: &[&str]) -> Result<()> {
+        for name in self.0.iter().step_by(2) {
+            if !names.contains(&name.as_str()) {
+                bail!("unknown option '{name}'");
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>> {
+        match self.0.iter().position(|argument| argument == name) {
+            None => Ok(None),
+            Some(at) => match self.0.get(at + 1) {
+                Some(value) => Ok(Some(value)),
+                None => bail!("{name} needs a value"),
+            },
+        }
+    }
+
+    fn number(&self, name: &str, default: usize) -> Result<usize> {
+        match self.text(name)?.map(str::parse) {
+            None => Ok(default),
+            Some(Ok(number)) if number > 0 => Ok(number),
+            Some(_) => bail!("{name} needs a number above 0"),
+        }
+    }
+}

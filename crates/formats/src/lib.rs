@@ -3,9 +3,24 @@
 //! **Owns:** reading (memory-mapped, without copying), writing, and the checks that make a hostile
 //! file an error. **Does not know:** what a tensor name means.
 //!
-//! **Start at** [`WeightSource`], then `gguf` and `safetensors`.
+//! **Start at** [`WeightSource`] and [`ModelFile`], then [`gguf`] and [`safetensors`].
 
-use phial_tensor::{DType, Tensor};
+mod aside;
+mod catalog;
+mod error;
+pub mod gguf;
+mod map;
+mod model_file;
+mod planned;
+pub mod safetensors;
+
+use phial_tensor::Tensor;
+
+pub use catalog::TensorInfo;
+pub use error::Error;
+pub use gguf::Gguf;
+pub use model_file::ModelFile;
+pub use safetensors::Safetensors;
 
 /// Named tensors of one model, wherever they come from.
 pub trait WeightSource: Send + Sync {
@@ -14,15 +29,4 @@ pub trait WeightSource: Send + Sync {
 
     /// The tensor of that name; its bytes share the memory map.
     fn tensor(&self, name: &str) -> Option<Tensor>;
-}
-
-/// What a file says of one tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorInfo {
-    /// The name in the file.
-    pub name: String,
-    /// The element type.
-    pub dtype: DType,
-    /// Sizes, outermost first: a weight matrix is `[rows (outputs), columns (inputs)]`.
-    pub shape: Vec<usize>,
 }

@@ -1,6 +1,7 @@
 //! The contract between a model and whoever runs it.
 
 use crate::kv::{BlockId, KvLayout, KvPool};
+use crate::scratch::Scratch;
 
 /// An index into the vocabulary.
 pub type TokenId = u32;
@@ -70,26 +71,6 @@ impl<'s> Logits<'s> {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.values.len().checked_div(self.vocabulary).unwrap_or(0)
-    }
-}
-
-/// Working memory of a step, kept between steps so that none allocates once warm.
-#[derive(Default)]
-pub struct Scratch {
-    pub(crate) buffers: crate::decoder::Buffers,
-    pub(crate) logits: Vec<f32>,
-}
-
-impl Scratch {
-    /// Empty; grows with use.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Room for `rows * vocabulary` logits (for implementors of [`Forward`]).
-    pub fn logits_mut(&mut self, rows: usize, vocabulary: usize) -> &mut [f32] {
-        self.logits.resize(rows * vocabulary, 0.0);
-        &mut self.logits
     }
 }
 

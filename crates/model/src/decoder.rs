@@ -4,36 +4,16 @@ use phial_kernels::attention::{AttentionSpan, Geometry, attention};
 use phial_kernels::elementwise::{rms_norm, rotate_halves, rotate_pairs, silu_mul};
 use phial_kernels::{Activations, DisjointRows};
 
-use crate::batch::{Batch, Forward, Logits, Outputs, Regime, Scratch};
+use crate::batch::{Batch, Forward, Logits, Outputs, Regime};
 use crate::config::RopePairs;
 use crate::kv::{KvLayout, KvPool};
 use crate::linear::{Linear, LowRank, LowRankScratch};
 use crate::load::Model;
 use crate::lora::LayerAdapter;
+use crate::scratch::{Buffers, Scratch};
 
 /// Rows of elementwise work per tile.
 const ROWS_PER_TILE: usize = 8;
-
-/// Buffers of a step, reused by the next.
-#[derive(Default)]
-pub(crate) struct Buffers {
-    /// The residual stream, `[rows, hidden]`.
-    stream: Vec<f32>,
-    /// `[rows, (heads + 2 kv_heads) * head_dim]`
-    qkv: Vec<f32>,
-    /// `[rows, heads * head_dim]`
-    attended: Vec<f32>,
-    /// `[rows, hidden]`: what a layer's half adds to the stream.
-    added: Vec<f32>,
-    /// `[rows, 2 * intermediate]`
-    gate_up: Vec<f32>,
-    /// `[rows, 2, rotary pairs]`: cosines, then sines.
-    rotation: Vec<f32>,
-    /// The spans' blocks, one after another.
-    blocks: Vec<u32>,
-    input: Activations,
-    low_rank: LowRankScratch,
-}
 
 /// A span with its place in the step's rows.
 struct Placed {

@@ -16,12 +16,14 @@ mod linear;
 mod load;
 mod lora;
 mod rope;
+mod scratch;
 mod weights;
 
-pub use batch::{AdapterId, Batch, Forward, Logits, Outputs, Regime, Scratch, Span, TokenId};
+pub use batch::{AdapterId, Batch, Forward, Logits, Outputs, Regime, Span, TokenId};
 pub use config::{Config, Layout, Rope, RopePairs, RopeScaling};
 pub use error::Error;
 pub use kv::{BlockId, KvElement, KvLayout, KvPool};
 pub use linear::{Compute, Linear};
 pub use load::{LoadOptions, Model, Precision, folder_of, read_config};
+pub use scratch::Scratch;
 pub use weights::{Layer, Weights};

@@ -1,1 +1,28 @@
-//! openai
+//! Wire types of the public API.
+//!
+//! **Owns:** the shape of requests, responses, chunks and errors as clients see them, and the
+//! checks that need nothing but the request itself. Requests are read field by field, so that a
+//! mistake is answered with the name of the field; everything sent is derived from a type.
+//! **Does not know:** HTTP, tokens, the engine, which model is served.
+//!
+//! **Start at** [`ChatRequest`] and [`ChatCompletion`]; [`InvalidRequest`] is what a client reads
+//! when a request is wrong.
+
+#![forbid(unsafe_code)]
+
+mod chat;
+mod error;
+mod fields;
+mod model;
+mod usage;
+
+pub use chat::logprobs::{ChoiceLogprobs, TokenLogprob, TopLogprob};
+pub use chat::message::{Message, Role};
+pub use chat::request::{ChatRequest, StreamOptions};
+pub use chat::response::{
+    AssistantMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, ChunkUsage, Delta,
+    FinishReason,
+};
+pub use error::{ErrorBody, ErrorObject, InvalidRequest};
+pub use model::{Model, ModelList};
+pub use usage::{CompletionTokensDetails, PromptTokensDetails, Usage};

@@ -1,0 +1,124 @@
+//! What goes into the engine, and why it may be turned away.
+
+use phial_model::{AdapterId, TokenId};
+use thiserror::Error;
+
+use crate::sampling::Sampling;
+
+/// Names a request for the life of an engine. Ids grow in the order of submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Tokens to continue, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Never empty; every id is in the model's vocabulary.
+    pub prompt: Vec<TokenId>,
+    /// Most tokens to generate (at least 1); `None`: up to the end of the context, which bounds
+    /// every request.
+    pub tokens_max: Option<usize>,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// Tokens that end the request. Ids outside of the vocabulary are harmless.
+    pub stop_tokens: Vec<TokenId>,
+    /// Strings that end the request when they appear in its text, however tokens divide it. The
+    /// one that is complete first ends it; of two complete with the same character, the longer.
+    pub stop_strings: Vec<String>,
+    /// Go on after a stop token (for measurements); its text is left out.
+    pub ignore_stop_tokens: bool,
+    /// `Some(n)`: report the log-probability of each generated token and of the `n` most probable
+    /// ones, `0..=20`.
+    pub logprobs: Option<usize>,
+    /// Adapter for the whole sequence.
+    pub adapter: Option<AdapterId>,
+}
+
+impl Request {
+    /// The most alternatives that [`Request::logprobs`] may ask for.
+    pub const LOGPROBS_MAX: usize = 20;
+
+    /// Continues `prompt` greedily up to the end of the context.
+    pub fn new(prompt: Vec<TokenId>) -> Self {
+        Self {
+            prompt,
+            tokens_max: None,
+            sampling: Sampling::greedy(),
+            stop_tokens: Vec::new(),
+            stop_strings: Vec::new(),
+            ignore_stop_tokens: false,
+            logprobs: None,
+            adapter: None,
+        }
+    }
+}
+
+/// Why a request was not taken. The display is one line for the person who sent it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Rejected {
+    /// There is nothing to continue.
+    #[error("the prompt is empty; it needs at least one token")]
+    EmptyPrompt,
+    /// The prompt leaves no room for a single token.
+    #[error(
+        "the prompt has {prompt} tokens; with at least one token to generate that exceeds the \
+         context of {context} tokens"
+    )]
+    ContextLength {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens of a sequence at most ([`Engine::context_tokens`](crate::Engine::context_tokens)).
+        context: usize,
+    },
+    /// Too many requests are waiting; worth trying again later.
+    #[error("{limit} requests are waiting already; try again later")]
+    QueueFull {
+        /// [`Limits::waiting_max`](crate::Limits::waiting_max).
+        limit: usize,
+    },
+    /// A token of the prompt or of the logit bias does not exist.
+    #[error("token {token} is outside of the vocabulary of {vocabulary} tokens")]
+    TokenOutOfRange {
+        /// The token.
+        token: TokenId,
+        /// Ids are below this.
+        vocabulary: usize,
+    },
+    /// The model has no such adapter.
+    #[error("adapter {adapter} is not loaded; there are {adapters}")]
+    UnknownAdapter {
+        /// The adapter asked for.
+        adapter: usize,
+        /// Ids are below this.
+        adapters: usize,
+    },
+    /// Zero tokens were asked for.
+    #[error("tokens_max is 0; at least one token must be asked for")]
+    NoTokens,
+    /// More alternatives than are reported.
+    #[error("{asked} log-probabilities per token were asked for; at most {limit} are reported")]
+    Logprobs {
+        /// The number asked for.
+        asked: usize,
+        /// [`Request::LOGPROBS_MAX`].
+        limit: usize,
+    },
+    /// Too many stop strings.
+    #[error("{count} stop strings were given; at most {limit} are taken")]
+    StopStrings {
+        /// The number given.
+        count: usize,
+        /// [`Limits::stop_strings_max`](crate::Limits::stop_strings_max).
+        limit: usize,
+    },
+    /// A stop string is empty or too long.
+    #[error("a stop string has {bytes} bytes; 1 to {limit} are taken")]
+    StopStringLength {
+        /// Its length.
+        bytes: usize,
+        /// [`Limits::stop_string_bytes_max`](crate::Limits::stop_string_bytes_max).
+        limit: usize,
+    },
+    /// Stop strings need text, and the engine was made without a tokenizer.
+    #[error("stop strings need a tokenizer, and this model was loaded without one")]
+    NoTokenizer,
+}

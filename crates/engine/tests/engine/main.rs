@@ -1,0 +1,7 @@
+//! The engine, driven by a model whose logits betray every mistake of the scheduler.
+
+mod crossing;
+mod fake;
+mod lifecycle;
+mod scheduling;
+mod text;

@@ -1,0 +1,96 @@
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// A file that is written beside its place, as `NAME.part`, and renamed when it is whole: whoever
+/// looks at the place sees the old file or the new one. Locked, so that two writers cannot mix.
+pub(crate) struct Aside {
+    place: PathBuf,
+    part: PathBuf,
+    file: File,
+    keep_part: bool,
+    finished: bool,
+}
+
+impl Aside {
+    /// A new part, in the stead of one that a stopped process left behind.
+    pub(crate) fn create(place: &Path) -> Result<Self, Error> {
+        let part = part_of(place)?;
+        if let Ok(stale) = File::open(&part) {
+            lock(&stale, &part)?;
+            // Removed, not emptied: its owner may have renamed it to its place just now.
+            match fs::remove_file(&part) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("replace", &part)(cause));
+                }
+                _ => {}
+            }
+        }
+        let options = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
+        Self::with(place, part, options)
+    }
+
+    /// The part that a stopped process left behind and told to keep.
+    pub(crate) fn reopen(place: &Path) -> Result<Self, Error> {
+        let part = part_of(place)?;
+        let file = OpenOptions::new().read(true).write(true).open(&part);
+        Self::with(place, part, file)
+    }
+
+    fn with(place: &Path, part: PathBuf, file: io::Result<File>) -> Result<Self, Error> {
+        let file = file.map_err(Error::io("create", &part))?;
+        lock(&file, &part)?;
+        Ok(Self { place: place.to_owned(), part, file, keep_part: false, finished: false })
+    }
+
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    pub(crate) fn keep_part(&mut self, keep: bool) {
+        self.keep_part = keep;
+    }
+
+    /// Waits until the bytes are on disk, then gives the file its name.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.file.sync_all().map_err(Error::io("write", &self.part))?;
+        fs::rename(&self.part, &self.place).map_err(Error::io("rename", &self.part))?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.finished && !self.keep_part {
+            // Nothing can be done about a failure here; the next writer replaces the part.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+fn part_of(place: &Path) -> Result<PathBuf, Error> {
+    let Some(name) = place.file_name() else {
+        return Err(Error::plan(place, "this is not a file name"));
+    };
+    let mut part = OsString::from(name);
+    part.push(".part");
+    Ok(place.with_file_name(part))
+}
+
+fn lock(file: &File, part: &Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::plan(part, "another process is writing it, wait for that one"))
+        }
+        // Some network file systems have no locks; a single writer is the rule there anyway.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}

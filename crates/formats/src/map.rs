@@ -1,0 +1,30 @@
+//! The one place that maps a file into memory.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use phial_tensor::SharedBytes;
+
+use crate::Error;
+
+/// The bytes of a file, read by the system as they are touched.
+pub(crate) fn map(path: &Path) -> Result<SharedBytes, Error> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let metadata = file.metadata().map_err(Error::io("open", path))?;
+    if metadata.is_dir() {
+        return Err(Error::not_a_model(path, "this is a folder, name a file in it"));
+    }
+    if metadata.len() == 0 {
+        return Ok(SharedBytes::from(Vec::new()));
+    }
+    // SAFETY: the map is read-only and private. Its bytes change only if another process writes
+    // into the file in place; no code here relies on bytes staying equal between two reads for
+    // memory safety (lengths are copied out and checked once). This crate's writers never touch a
+    // finished file, they rename a new one over it. A file cut short while mapped ends the
+    // process with a bus error, which is not undefined behaviour.
+    let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
+    Ok(SharedBytes::new(Arc::new(map)))
+}

@@ -1,0 +1,179 @@
+//! Everything that can go wrong with a request, as an answer.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use phial_engine::Rejected;
+use phial_openai::{ErrorBody, ErrorObject, InvalidRequest};
+use thiserror::Error;
+
+use crate::engine_thread::SubmitError;
+
+/// An error with the status that it is answered with.
+#[derive(Debug, Error)]
+#[error("{}", object.message)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    object: ErrorObject,
+    retry_after: Option<Duration>,
+}
+
+/// How long to stay away from a server with a full queue: an answer takes seconds to minutes.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+const INVALID: &str = "invalid_request_error";
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: String) -> Self {
+        let object = ErrorObject { message, kind, param: None, code: Some(code) };
+        Self { status, object, retry_after: None }
+    }
+
+    fn with_param(mut self, param: &str) -> Self {
+        self.object.param = Some(param.to_owned());
+        self
+    }
+
+    fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// No model of this name is served.
+    pub(crate) fn model_not_found(model: &str) -> Self {
+        let message =
+            format!("The model '{model}' does not exist or you do not have access to it.");
+        Self::new(StatusCode::NOT_FOUND, INVALID, "model_not_found", message).with_param("model")
+    }
+
+    /// Nothing is at this address.
+    pub(crate) fn unknown_url(method: &str, path: &str) -> Self {
+        let message = format!("Invalid URL ({method} {path})");
+        Self::new(StatusCode::NOT_FOUND, INVALID, "unknown_url", message)
+    }
+
+    /// Something is at this address, for another method.
+    pub(crate) fn method_not_supported(method: &str, path: &str) -> Self {
+        let message = format!(
+            "Not allowed to {method} on {path} (HINT: Perhaps you meant to make your HTTP request \
+             using a different HTTP method?)"
+        );
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, INVALID, "method_not_supported", message)
+    }
+
+    /// The body is larger than `limit` bytes.
+    pub(crate) fn body_too_large(limit: usize) -> Self {
+        let message =
+            format!("The body of the request is too large. At most {limit} bytes are read.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID, "payload_too_large", message)
+    }
+
+    /// The body did not arrive in time.
+    pub(crate) fn body_timeout() -> Self {
+        let message = "The body of the request did not arrive in time.".to_owned();
+        Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, "request_timeout", message)
+    }
+
+    /// The connection broke within the body; hardly anyone is left to read this.
+    pub(crate) fn body_incomplete() -> Self {
+        let message = "The body of the request could not be read to its end.".to_owned();
+        Self::new(StatusCode::BAD_REQUEST, INVALID, "incomplete_body", message)
+    }
+
+    /// The body says that it is something else than JSON.
+    pub(crate) fn media_type() -> Self {
+        let message = "Unsupported content type. This API takes 'application/json': send the \
+                       header 'Content-Type: application/json'."
+            .to_owned();
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, "unsupported_media_type", message)
+    }
+
+    /// The prompt leaves no room for an answer. Clients look for these words.
+    pub(crate) fn context_length(context: usize, prompt: usize) -> Self {
+        let message = format!(
+            "This model's maximum context length is {context} tokens. However, your messages \
+             resulted in {prompt} tokens. Please reduce the length of the messages."
+        );
+        Self::new(StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", message)
+            .with_param("messages")
+    }
+
+    /// As many requests as are taken are in work or waiting.
+    pub(crate) fn queue_full() -> Self {
+        let message =
+            "The server is busy and its queue is full. Please try again later.".to_owned();
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message)
+            .with_retry_after(RETRY_AFTER)
+    }
+
+    /// The server is at its end.
+    pub(crate) fn shutting_down() -> Self {
+        let message = "The server is shutting down.".to_owned();
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "server_error", "server_shutting_down", message)
+            .with_retry_after(RETRY_AFTER)
+    }
+
+    /// A mistake of this program. What it was is in the log.
+    pub(crate) fn internal() -> Self {
+        let message = "The server had an error while processing your request.".to_owned();
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
+    }
+
+    /// The body to answer with, within a stream also.
+    pub(crate) fn body(&self) -> ErrorBody {
+        ErrorBody { error: self.object.clone() }
+    }
+}
+
+impl From<InvalidRequest> for ApiError {
+    fn from(error: InvalidRequest) -> Self {
+        let InvalidRequest { message, param, code } = error;
+        let object = ErrorObject { message, kind: INVALID, param, code };
+        Self { status: StatusCode::BAD_REQUEST, object, retry_after: None }
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Full => Self::queue_full(),
+            SubmitError::Stopped => Self::shutting_down(),
+            SubmitError::Failed => Self::internal(),
+        }
+    }
+}
+
+impl From<&Rejected> for ApiError {
+    fn from(rejected: &Rejected) -> Self {
+        let param = match rejected {
+            Rejected::QueueFull { .. } => return Self::queue_full(),
+            Rejected::ContextLength { prompt, context } => {
+                return Self::context_length(*context, *prompt);
+            }
+            Rejected::TokenOutOfRange { .. } => "logit_bias",
+            Rejected::EmptyPrompt => "messages",
+            Rejected::NoTokens => "max_tokens",
+            Rejected::Logprobs { .. } => "top_logprobs",
+            Rejected::StopStrings { .. } | Rejected::StopStringLength { .. } => "stop",
+            // Whoever put this server together got it wrong, not the client.
+            Rejected::UnknownAdapter { .. } | Rejected::NoTokenizer => return Self::internal(),
+        };
+        InvalidRequest::value(param, format_args!("{rejected}.")).into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        if let Some(delay) = self.retry_after {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs()));
+            let millis = HeaderValue::from(delay.as_millis() as u64);
+            headers.insert("retry-after-ms", millis);
+        }
+        response
+    }
+}

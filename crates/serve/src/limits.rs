@@ -1,0 +1,32 @@
+//! How much one request may ask for.
+
+use std::time::Duration;
+
+/// Bounds of a request, checked before the engine sees it. The engine has bounds of its own
+/// ([`phial_engine::Limits`]): how many requests run and wait, and how long a sequence gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a body. A body is held in memory while it is read, once per request.
+    pub body_bytes_max: usize,
+    /// Time in which a body must have arrived, so that a stalled client holds nothing for ever.
+    pub body_time_max: Duration,
+    /// Messages of a chat: each costs some bookkeeping beyond its text.
+    pub messages_max: usize,
+    /// Choices (`n`) of a request: each is a sequence of its own in the engine.
+    pub choices_max: usize,
+    /// Bytes of a stop string: as much text as this may be held back while streaming.
+    pub stop_string_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            body_bytes_max: 16 * MIB,
+            body_time_max: Duration::from_secs(60),
+            messages_max: 4096,
+            choices_max: 8,
+            stop_string_bytes_max: 256,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What every answer carries, and the line in the log about it.
+
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::server::Server;
+
+/// Names the request, and tells how long it took until the answer began.
+pub(crate) async fn add(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = server.ids().next("req_");
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let elapsed_ms = started.elapsed().as_millis() as u64;
+    let status = response.status().as_u16();
+    tracing::info!(%method, path, status, elapsed_ms, request_id = id, "answered");
+    let headers = response.headers_mut();
+    headers.insert("openai-processing-ms", HeaderValue::from(elapsed_ms));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert("x-request-id", id);
+    }
+    response
+}

@@ -1,0 +1,42 @@
+//! Which address is answered by what.
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::api_error::ApiError;
+use crate::server::Server;
+use crate::{chat, health, models, response_headers};
+
+/// All routes of `server`, to be served as they are or nested under something larger.
+pub fn router(server: &Server) -> Router {
+    let routes = Router::new()
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
+        .route("/health", get(health::show))
+        .fallback(unknown_url)
+        .method_not_allowed_fallback(method_not_supported)
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("a handler panicked");
+            ApiError::internal().into_response()
+        }));
+    let routes = match server.cors_layer() {
+        Some(layer) => routes.layer(layer),
+        None => routes,
+    };
+    routes
+        .layer(middleware::from_fn_with_state(server.clone(), response_headers::add))
+        .with_state(server.clone())
+}
+
+async fn unknown_url(method: Method, uri: Uri) -> Response {
+    ApiError::unknown_url(method.as_str(), uri.path()).into_response()
+}
+
+async fn method_not_supported(method: Method, uri: Uri) -> Response {
+    ApiError::method_not_supported(method.as_str(), uri.path()).into_response()
+}

@@ -1,0 +1,211 @@
+//! The server: what it serves and how it ends.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, Method};
+use axum::serve::ListenerExt;
+use phial_text::{ChatTemplate, TokenId, Tokenizer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::api_error::ApiError;
+use crate::engine_thread::EngineHandle;
+use crate::ids::Ids;
+use crate::limits::Limits;
+use crate::router::router;
+
+/// A model that is loaded, as far as an API has to know it.
+#[derive(Clone, Debug)]
+pub struct ServedModel {
+    /// The name that requests give.
+    pub id: String,
+    /// When it was made, in seconds since the epoch.
+    pub created: u64,
+    /// Text to tokens and back; the engine has the same.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Messages to prompt.
+    pub template: Arc<ChatTemplate>,
+    /// Tokens that end the model's turn.
+    pub stop_tokens: Vec<TokenId>,
+    /// Tokens of prompt and answer together. The engine's own bound counts too.
+    pub context_tokens: usize,
+}
+
+/// Which web pages may use the server from a browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// None but those of the same origin.
+    #[default]
+    Off,
+    /// All of them.
+    AnyOrigin,
+    /// Those of these origins (`https://example.org`).
+    Origins(Vec<String>),
+}
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Other names that requests may give for the model.
+    pub aliases: Vec<String>,
+    /// Bounds of a request.
+    pub limits: Limits,
+    /// Off unless asked for.
+    pub cors: Cors,
+    /// After so long a silence a stream sends a comment.
+    pub ping_interval: Duration,
+    /// How long answers may go on once the server is asked to end; then they are cut with an
+    /// error.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            aliases: Vec::new(),
+            limits: Limits::default(),
+            cors: Cors::Off,
+            ping_interval: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A model, the engine that runs it, and how to serve it. Clones are the same server.
+#[derive(Clone, Debug)]
+pub struct Server(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    model: ServedModel,
+    engine: EngineHandle,
+    options: ServerOptions,
+    ids: Ids,
+    fingerprint: String,
+}
+
+impl Server {
+    /// A server of `model`, which `engine` runs.
+    pub fn new(model: ServedModel, engine: EngineHandle, options: ServerOptions) -> Self {
+        let fingerprint = fingerprint(&model.id);
+        Self(Arc::new(Parts { model, engine, options, ids: Ids::default(), fingerprint }))
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.0.engine
+    }
+
+    /// The model.
+    pub fn model(&self) -> &ServedModel {
+        &self.0.model
+    }
+
+    /// Tokens of prompt and answer together.
+    pub fn context_tokens(&self) -> usize {
+        self.0.model.context_tokens.min(self.0.engine.context_tokens())
+    }
+
+    pub(crate) fn options(&self) -> &ServerOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.0.ids
+    }
+
+    /// Tells clients that an answer with the same seed may differ from one under another value.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.0.fingerprint
+    }
+
+    /// All names of the model, the proper one first.
+    pub(crate) fn model_names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.0.model.id).chain(&self.0.options.aliases).map(String::as_str)
+    }
+
+    /// Whether `name` is the model's.
+    pub(crate) fn check_model(&self, name: &str) -> Result<(), ApiError> {
+        if self.model_names().any(|known| known == name) {
+            return Ok(());
+        }
+        Err(ApiError::model_not_found(name))
+    }
+
+    pub(crate) fn cors_layer(&self) -> Option<CorsLayer> {
+        let origins = match &self.0.options.cors {
+            Cors::Off => return None,
+            Cors::AnyOrigin => AllowOrigin::any(),
+            Cors::Origins(origins) => {
+                AllowOrigin::list(origins.iter().filter_map(|o| HeaderValue::try_from(o).ok()))
+            }
+        };
+        let exposed = ["x-request-id", "openai-processing-ms", "retry-after", "retry-after-ms"];
+        Some(
+            CorsLayer::new()
+                .allow_origin(origins)
+                .allow_methods([Method::GET, Method::POST, Method::DELETE])
+                // Client libraries send a dozen of their own, and `*` leaves out `authorization`.
+                .allow_headers(AllowHeaders::mirror_request())
+                .expose_headers(exposed.map(HeaderName::from_static)),
+        )
+    }
+}
+
+fn fingerprint(model: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    (model, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+    format!("fp_{:010x}", hasher.finish() >> 24)
+}
+
+/// How long streams that were cut may take to tell their clients.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
+
+/// Serves on `listener` until `shutdown` is ready. Then no connection is accepted any more,
+/// answers get [`ServerOptions::shutdown_grace`] to end, those that do not are ended with an
+/// error, and the engine's thread is joined.
+///
+/// # Errors
+/// What the listener reports.
+pub async fn serve(
+    server: Server,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (ask, mut asked) = watch::channel(false);
+    let closing = async move {
+        shutdown.await;
+        tracing::info!("shutting down");
+        ask.send_replace(true);
+    };
+    // Events are small and wanted at once.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    let serving = axum::serve(listener, router(&server)).with_graceful_shutdown(closing);
+    let deadline = async {
+        // An error says that the server has ended already.
+        let _ = asked.wait_for(|asked| *asked).await;
+        tokio::time::sleep(server.options().shutdown_grace).await;
+        server.engine().stop();
+        tokio::time::sleep(FLUSH_TIME).await;
+    };
+    let result = tokio::select! {
+        result = serving.into_future() => result,
+        () = deadline => Ok(()),
+    };
+    let engine = server.engine().clone();
+    engine.stop();
+    // Joining waits for the step that is running.
+    let joined = tokio::task::spawn_blocking(move || engine.join()).await;
+    if joined.is_err() {
+        tracing::error!("the engine thread could not be joined");
+    }
+    result
+}

@@ -1,0 +1,168 @@
+//! A model that says what it is told to, a tokenizer of single bytes, and a server of both.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use phial_engine::Engine;
+use phial_model::{
+    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Regime, Scratch, Span, TokenId,
+};
+use phial_serve::{EngineHandle, ServedModel, Server, ServerOptions};
+use phial_text::{ChatTemplate, Tokenizer, Vocabulary};
+
+/// The name that the model is served under; with a slash, as the names of hubs have.
+pub const MODEL: &str = "fake/echo";
+
+/// Tokens of the context.
+pub const CONTEXT: usize = 512;
+
+const CONTROL: [&str; 5] = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"];
+const USER: TokenId = 258;
+const ASSISTANT: TokenId = 259;
+/// The token that ends a turn.
+pub const END: TokenId = 260;
+
+/// Repeats the last message of the user, but for these:
+/// - `forever …` goes on with `x` until it is stopped;
+/// - `random` goes on with letters, all equally probable;
+/// - `hex 61ff` says these bytes;
+/// - `end …` says the rest, ends its turn and, when that is ignored, says it again;
+/// - `panic` panics when it should speak.
+pub struct EchoModel {
+    /// Time that a step takes.
+    pub step_time: Duration,
+    /// All tokens of the sequences, by the first block of their cache: what a real model keeps
+    /// in the cache itself.
+    sequences: Mutex<HashMap<BlockId, Vec<TokenId>>>,
+}
+
+impl EchoModel {
+    pub fn new(step_time: Duration) -> Self {
+        Self { step_time, sequences: Mutex::default() }
+    }
+
+    fn speak(&self, span: &Span<'_>, row: &mut [f32]) {
+        let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = sequences.entry(span.blocks[0]).or_default();
+        tokens.truncate(span.start);
+        tokens.extend_from_slice(span.tokens);
+        if row.is_empty() {
+            return;
+        }
+        let reply = tokens.iter().rposition(|&token| token == ASSISTANT).expect("a turn to speak");
+        let said = tokens.len() - reply - 1;
+        let from = tokens.iter().rposition(|&token| token == USER).map_or(0, |index| index + 1);
+        let until = reply - usize::from(tokens[reply - 1] == END);
+        let asked: Vec<u8> = tokens[from..until].iter().map(|&token| token as u8).collect();
+        let asked = String::from_utf8(asked).expect("prompts are text");
+
+        row.fill(0.0);
+        if asked == "random" {
+            row[usize::from(b'a')..=usize::from(b'z')].fill(50.0);
+            return;
+        }
+        assert!(asked != "panic", "as asked");
+        let next = script(&asked, said);
+        row[next as usize] = 50.0;
+        // A second choice, for lists of alternatives.
+        row[(next as usize + 1) % row.len()] = 40.0;
+    }
+}
+
+/// Token number `said` of the answer.
+fn script(asked: &str, said: usize) -> TokenId {
+    let bytes = if asked.starts_with("forever") {
+        return TokenId::from(b'x');
+    } else if let Some(digits) = asked.strip_prefix("hex ") {
+        let pairs = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("digits"));
+        pairs.map(|pair| u8::from_str_radix(pair, 16).expect("digits")).collect()
+    } else if let Some(rest) = asked.strip_prefix("end ") {
+        return rest.as_bytes().get(said % (rest.len() + 1)).map_or(END, |&b| TokenId::from(b));
+    } else {
+        asked.as_bytes().to_vec()
+    };
+    bytes.get(said).map_or(END, |&byte| TokenId::from(byte))
+}
+
+impl Forward for EchoModel {
+    fn vocabulary(&self) -> usize {
+        256 + CONTROL.len()
+    }
+
+    fn context_max(&self) -> usize {
+        CONTEXT
+    }
+
+    fn rope_regime(&self, _total_tokens: usize) -> Regime {
+        Regime::Short
+    }
+
+    fn kv_layout(&self) -> KvLayout {
+        KvLayout { layers: 1, kv_heads: 1, head_dim: 2, element: KvElement::F32 }
+    }
+
+    fn forward<'s>(
+        &self,
+        batch: &Batch<'_>,
+        _kv: &mut KvPool,
+        scratch: &'s mut Scratch,
+    ) -> Logits<'s> {
+        std::thread::sleep(self.step_time);
+        let vocabulary = self.vocabulary();
+        let rows = |span: &Span<'_>| usize::from(span.outputs != phial_model::Outputs::None);
+        let values = scratch.logits_mut(batch.spans.iter().map(rows).sum(), vocabulary);
+        let mut rest = &mut *values;
+        for span in batch.spans {
+            let (row, others) = rest.split_at_mut(rows(span) * vocabulary);
+            self.speak(span, row);
+            rest = others;
+        }
+        Logits { values, vocabulary }
+    }
+}
+
+/// A token per byte, and the control tokens of the template.
+pub fn tokenizer() -> Tokenizer {
+    let mut beyond = 0;
+    let bytes = (0u8..=255).map(|byte| {
+        // The byte-level alphabet: what prints stands for itself.
+        let prints = matches!(byte, 33..=126 | 161..=172 | 174..=255);
+        let character = if prints { u32::from(byte) } else { 256 + beyond };
+        beyond += u32::from(!prints);
+        char::from_u32(character).expect("a character").to_string()
+    });
+    let tokens: Vec<String> = bytes.chain(CONTROL.map(str::to_owned)).collect();
+    let mut token_types = vec![1; 256];
+    token_types.resize(tokens.len(), 3);
+    Tokenizer::from_vocabulary(Vocabulary {
+        tokens,
+        token_types,
+        pre: "gpt-2".to_owned(),
+        model: "gpt2".to_owned(),
+        eos: Some(END),
+        ..Vocabulary::default()
+    })
+    .expect("a tokenizer of bytes")
+}
+
+/// Limits small enough to reach.
+pub fn engine_limits() -> phial_engine::Limits {
+    phial_engine::Limits { running_max: 4, waiting_max: 8, ..phial_engine::Limits::default() }
+}
+
+/// A server of the echo model.
+pub fn server(step_time: Duration, limits: phial_engine::Limits, options: ServerOptions) -> Server {
+    let tokenizer = Arc::new(tokenizer());
+    let model: Arc<dyn Forward> = Arc::new(EchoModel::new(step_time));
+    let engine = Engine::new(model, Some(Arc::clone(&tokenizer)), limits, 7).expect("an engine");
+    let model = ServedModel {
+        id: MODEL.to_owned(),
+        created: 1_700_000_000,
+        tokenizer,
+        template: Arc::new(ChatTemplate::Phi4),
+        stop_tokens: vec![END, 256],
+        context_tokens: CONTEXT,
+    };
+    Server::new(model, EngineHandle::start(engine), options)
+}

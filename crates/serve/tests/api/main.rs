@@ -1,0 +1,8 @@
+//! The API as clients see it, over a model that says what it is told to.
+
+mod client;
+mod errors;
+mod fake;
+mod lifecycle;
+mod plain;
+mod streamed;

@@ -1,0 +1,52 @@
+//! Chat templates: how a conversation becomes a prompt.
+
+mod clock;
+mod guard;
+mod jinja;
+mod json;
+mod phi4;
+
+use crate::{Error, Message, Prompt, Tokenizer};
+use serde_json::Value;
+
+pub use jinja::JinjaTemplate;
+
+/// How a conversation becomes a prompt.
+#[derive(Clone, Debug)]
+pub enum ChatTemplate {
+    /// The format of the Phi-4-mini family, with tools: `<|system|>…<|end|><|user|>…<|end|>`,
+    /// no line breaks, tools in the first system turn.
+    Phi4,
+    /// The template that a model brings along.
+    Jinja(Box<JinjaTemplate>),
+}
+
+impl ChatTemplate {
+    /// Compiles the template that belongs to a model with this tokenizer, whose bos and eos
+    /// the template may print. A template that writes what that of Phi-4-mini writes becomes
+    /// [`ChatTemplate::Phi4`], which also knows tools.
+    pub fn from_jinja(source: &str, tokenizer: &Tokenizer) -> Result<Self, Error> {
+        let template = JinjaTemplate::compile(source, tokenizer)?;
+        Ok(if phi4::is_written_by(&template) {
+            Self::Phi4
+        } else {
+            Self::Jinja(Box::new(template))
+        })
+    }
+
+    /// Writes the conversation as a prompt. `tools` is a list of tools in the form of the
+    /// OpenAI API. With `add_generation_prompt`, the prompt ends where the assistant speaks.
+    ///
+    /// Whatever messages and tools spell, it is text in the prompt, never a control token.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: Option<&Value>,
+        add_generation_prompt: bool,
+    ) -> Result<Prompt, Error> {
+        match self {
+            Self::Phi4 => Ok(phi4::render(messages, tools, add_generation_prompt)),
+            Self::Jinja(template) => template.render(messages, tools, add_generation_prompt),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The program as its users meet it: the starter is pulled, the server started, and public
+//! clients talk to it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::Workspace;
+use crate::{process, python};
+
+/// Each client is called with the API's address and the model's name.
+const CLIENTS: &[&str] = &["crates/serve/tests/clients/openai_client.py"];
+
+/// Small enough to be pulled and run anywhere.
+const MODEL: &str = "starter";
+
+/// What the server prints before its address.
+const LISTENING: &str = "listening on ";
+
+/// Patience for the server to load the starter.
+const START_TIME_MAX: Duration = Duration::from_secs(120);
+
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let python = python::environment(workspace, "venv", "xtask/requirements.txt")?;
+    let phial = release_binary(workspace)?;
+    let home = home(workspace);
+    process::run(Command::new(&phial).args(["pull", MODEL]).env("PHIAL_HOME", &home))?;
+    let server = Server::start(&phial, &home)?;
+    for client in CLIENTS {
+        println!("{client} against {}", server.address);
+        let mut command = Command::new(&python);
+        command.arg(workspace.root.join(client));
+        process::run(command.arg(format!("{}/v1", server.address)).arg(MODEL))?;
+    }
+    Ok(())
+}
+
+/// A store of our own: what a developer has pulled must not decide whether tests pass.
+pub fn home(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("phial-home")
+}
+
+/// Builds the program as it is released.
+pub fn release_binary(workspace: &Workspace) -> Result<PathBuf> {
+    process::run(workspace.cargo().args(["build", "--release", "--package", "phial"]))?;
+    Ok(workspace.target.join("release").join(format!("phial{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// A running server; ends with its value.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(phial: &Path, home: &Path) -> Result<Self> {
+        let mut command = Command::new(phial);
+        command.args(["serve", "--model", MODEL, "--port", "0"]).env("PHIAL_HOME", home);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.spawn().with_context(|| format!("cannot run {}", process::shown(&command)))?;
+        let (sender, lines) = mpsc::channel();
+        forward(child.stdout.take(), sender.clone());
+        forward(child.stderr.take(), sender);
+        let mut server = Self { child, address: String::new() };
+        let deadline = Instant::now() + START_TIME_MAX;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match lines.recv_timeout(left) {
+                Ok(line) => {
+                    if let Some(address) = address(&line) {
+                        server.address = address;
+                        return Ok(server);
+                    }
+                }
+                Err(_) => bail!("the server printed no '{LISTENING}http://…'"),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing to do about either failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Prints every line of a stream and passes it on, also after nobody listens any more: a server
+/// whose output is not read stops at a full pipe.
+fn forward(stream: Option<impl Read + Send + 'static>, sender: Sender<String>) {
+    let Some(stream) = stream else { return };
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            println!("  server: {line}");
+            let _ = sender.send(line);
+        }
+    });
+}
+
+/// `http://127.0.0.1:8080` out of `listening on http://127.0.0.1:8080 …`.
+fn address(line: &str) -> Option<String> {
+    let rest = line.split_once(LISTENING)?.1;
+    let address = rest.split_whitespace().next()?.trim_end_matches(['/', '.', ',']);
+    address.starts_with("http://").then(|| address.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_off_the_servers_line() {
+        let line = "phial is listening on http://127.0.0.1:4711/ (starter)";
+        assert_eq!(address(line).as_deref(), Some("http://127.0.0.1:4711"));
+        assert_eq!(address("listening on a socket"), None);
+        assert_eq!(address("loading"), None);
+    }
+}

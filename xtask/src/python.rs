@@ -1,0 +1,30 @@
+//! Python environments below the target folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// The interpreter of the environment `name` with the packages of `requirements` (a file of the
+/// workspace). Made anew when that file has changed.
+pub fn environment(workspace: &Workspace, name: &str, requirements: &str) -> Result<PathBuf> {
+    let folder = workspace.target.join(name);
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let wanted = fs::read_to_string(workspace.root.join(requirements))
+        .with_context(|| format!("cannot read {requirements}"))?;
+    let stamp = folder.join("requirements-installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    println!("installing {requirements} into {}", folder.display());
+    process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+    process::run(pip.arg(workspace.root.join(Path::new(requirements))))?;
+    fs::write(&stamp, wanted)?;
+    Ok(python)
+}

@@ -1,0 +1,80 @@
+//! Which crate may depend on which.
+
+use crate::tidy::Violation;
+use crate::workspace::{Need, Package};
+
+/// Each package with those it may depend on, bottom to top. `*` is everything.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("phial-tensor", &[]),
+    ("phial-text", &[]),
+    ("phial-openai", &[]),
+    ("phial-hub", &[]),
+    ("phial-kernels", &["phial-tensor"]),
+    ("phial-formats", &["phial-tensor"]),
+    ("phial-model", &["phial-tensor", "phial-kernels", "phial-formats"]),
+    ("phial-engine", &["phial-model", "phial-text"]),
+    ("phial-serve", &["phial-openai", "phial-engine", "phial-text", "phial-model"]),
+    ("phial-testkit", &["phial-tensor", "phial-formats"]),
+    ("phial", &["*"]),
+    ("xtask", &[]),
+];
+
+/// Serves tests only, of any package.
+const TEST_ONLY: &str = "phial-testkit";
+
+pub fn check(packages: &[Package]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for package in packages {
+        let mut complain = |what: String| {
+            let file = package.folder.join("Cargo.toml");
+            violations.push(Violation { file, line: 1, what });
+        };
+        let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package.name) else {
+            complain(format!("{} has no row in the table of allowed edges", package.name));
+            continue;
+        };
+        for (needed, need) in &package.needs {
+            let is_allowed = if needed == TEST_ONLY {
+                *need == Need::Test
+            } else {
+                // Tests may look down as far as the table lets anybody look, never up.
+                allowed.contains(&needed.as_str())
+                    || allowed == &["*"]
+                    || *need == Need::Test && is_below(needed, &package.name)
+            };
+            if !is_allowed {
+                complain(format!("{} may not depend on {needed} ({need:?})", package.name));
+            }
+        }
+    }
+    violations
+}
+
+/// Whether `lower` stands before `upper` in the table.
+fn is_below(lower: &str, upper: &str) -> bool {
+    let rank = |wanted: &str| ALLOWED.iter().position(|(name, _)| *name == wanted);
+    rank(lower) < rank(upper)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(name: &str, needed: &str, need: Need) -> usize {
+        let needs = vec![(needed.to_owned(), need)];
+        check(&[Package { name: name.to_owned(), folder: "x".into(), needs }]).len()
+    }
+
+    #[test]
+    fn edges_go_down_and_only_where_the_table_says() {
+        assert_eq!(complaints("phial-model", "phial-kernels", Need::Normal), 0);
+        assert_eq!(complaints("phial-kernels", "phial-model", Need::Normal), 1);
+        assert_eq!(complaints("phial-engine", "phial-kernels", Need::Normal), 1);
+        assert_eq!(complaints("phial-engine", "phial-formats", Need::Test), 0);
+        assert_eq!(complaints("phial-formats", "phial-model", Need::Test), 1);
+        assert_eq!(complaints("phial-serve", "phial-testkit", Need::Normal), 1);
+        assert_eq!(complaints("phial-serve", "phial-testkit", Need::Test), 0);
+        assert_eq!(complaints("phial", "phial-hub", Need::Normal), 0);
+        assert_eq!(complaints("newcomer", "phial-hub", Need::Normal), 1);
+    }
+}
