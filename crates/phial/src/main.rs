@@ -1,2 +1,40 @@
-//! phial
-fn main() {}
+//! The Phi-4-mini family served from one binary on ordinary CPUs.
+//!
+//! **Owns:** subcommands, where models are found, logging, and the wiring of the rooms.
+//!
+//! **Does not know:** how any of it is done; every command is a few calls into the rooms below.
+//!
+//! **Start at** `cli`, then the command's file in `commands`.
+
+mod bundle;
+mod cli;
+mod commands;
+mod locate;
+mod memory;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match commands::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: causes follow the message they explain.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the reader of our output went away (`phial logits … | head`): no error of ours.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

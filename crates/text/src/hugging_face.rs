@@ -88,7 +88,8 @@ impl Tokenizer {
             add_bos: frame.first.is_some(),
             add_eos: frame.last.is_some(),
         };
-        let pre = splitter.name().unwrap_or_default().to_owned();
+        // Cuts that GGUF has no name for get one that readers refuse rather than mistake.
+        let pre = splitter.name().unwrap_or("unnamed").to_owned();
         let added = file
             .added_tokens
             .iter()

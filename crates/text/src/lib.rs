@@ -37,6 +37,7 @@ mod split;
 mod stream;
 mod table;
 mod template;
+mod token_id;
 mod tokenizer;
 mod vocabulary;
 
@@ -44,5 +45,6 @@ pub use error::{Error, ErrorKind};
 pub use prompt::{Message, Prompt, PromptPart, ToolCall};
 pub use stream::TextStream;
 pub use template::{ChatTemplate, JinjaTemplate};
-pub use tokenizer::{SpecialTokens, TokenId, Tokenizer};
+pub use token_id::TokenId;
+pub use tokenizer::{SpecialTokens, Tokenizer};
 pub use vocabulary::Vocabulary;

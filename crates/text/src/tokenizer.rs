@@ -4,12 +4,9 @@ use crate::added::{AddedToken, AddedTokens, Segment};
 use crate::bpe::{Merges, Scratch};
 use crate::split::Splitter;
 use crate::table::{TokenKind, TokenTable};
-use crate::{Error, Prompt, PromptPart, byte_level};
+use crate::{Error, Prompt, PromptPart, TokenId, byte_level};
 use std::fmt;
 use std::sync::Arc;
-
-/// Id of a token.
-pub type TokenId = u32;
 
 /// What happens to the texts of added tokens (`<|end|>`, …) inside text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

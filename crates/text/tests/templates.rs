@@ -35,9 +35,8 @@ fn jinja(source: &str) -> ChatTemplate {
     ChatTemplate::from_jinja(source, &chatml_tokenizer()).expect("a valid template")
 }
 
-fn check_phi4(messages: &[Message], tools: Option<Value>, expected: &str) {
-    let prompt =
-        ChatTemplate::Phi4.render(messages, tools.as_ref(), true).expect("a valid conversation");
+fn check_phi4(messages: &[Message], tools: Option<&Value>, expected: &str) {
+    let prompt = ChatTemplate::Phi4.render(messages, tools, true).expect("a valid conversation");
     assert_eq!(prompt.to_string(), expected);
     // What the template itself writes is control tokens, so both ways to encode agree.
     assert_eq!(PHI4.encode_prompt(&prompt), PHI4.encode(expected, SpecialTokens::Recognise));
@@ -53,7 +52,7 @@ fn phi4_conversations() {
     );
     check_phi4(
         &[turn("user", "Hi"), turn("assistant", "Hello!"), turn("user", "Bye")],
-        Some(json!([])),
+        Some(&json!([])),
         "<|user|>Hi<|end|><|assistant|>Hello!<|end|><|user|>Bye<|end|><|assistant|>",
     );
     let prompt = ChatTemplate::Phi4.render(&[turn("developer", "D")], None, false);
@@ -68,7 +67,7 @@ fn phi4_tools() {
     let question = Message::new("user", "What is the weather like in Paris today?");
     let list = &expected[expected.find("[{").unwrap()..expected.find("<|/tool|>").unwrap()];
     for tools in [card.clone(), open_ai, json!(list)] {
-        check_phi4(std::slice::from_ref(&question), Some(tools), expected);
+        check_phi4(std::slice::from_ref(&question), Some(&tools), expected);
     }
     let call = ToolCall {
         name: "get_weather".into(),
@@ -80,7 +79,7 @@ fn phi4_tools() {
     let tools = json!([{"name": "f", "parameters": {}}]);
     check_phi4(
         &[Message::new("system", "S"), question, assistant, result],
-        Some(tools),
+        Some(&tools),
         r#"<|system|>S<|tool|>[{"name": "f", "parameters": {}}]<|/tool|><|end|><|user|>What is the weather like in Paris today?<|end|><|assistant|><|tool_call|>[{"name": "get_weather", "arguments": {"city": "Paris", "days": [1, 2]}}]<|/tool_call|><|end|><|tool_response|>{"t": 21}<|end|><|assistant|>"#,
     );
 }

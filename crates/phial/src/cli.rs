@@ -1,0 +1,232 @@
+//! The command line: flags are checked here and nothing is done.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Serve the Phi-4-mini family from this machine's CPU.
+///
+/// A model is named by a short name (phi-4-mini, starter), by a hub repository (owner/name), or by
+/// a GGUF file or a folder of safetensors on this machine.
+#[derive(Parser)]
+#[command(name = "phial", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Serve a model over an OpenAI-compatible HTTP API
+    Serve(Serve),
+    /// Ask one question, or chat
+    Run(Run),
+    /// Download a model into the local store
+    Pull(Pull),
+    /// List the models in the store
+    List,
+    /// Remove a model from the store
+    Rm(Remove),
+    /// Show what is in a model file, and the memory it needs
+    Inspect(Inspect),
+    /// Encode a model's weights anew, as GGUF
+    Quantize(Quantize),
+    /// Make a file of a real model's shape with random weights
+    Synth(Synth),
+    /// Turn text into token ids
+    Tokenize(Tokenize),
+    /// Print the logits of a prompt, to look into a model or to test
+    Logits(Logits),
+    /// Measure the speed of a model on this machine
+    Bench(Bench),
+}
+
+/// Where a model is and what runs it.
+#[derive(Args)]
+pub struct ModelArguments {
+    /// Name in the store, hub repository, GGUF file or folder
+    #[arg(long, short, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Threads; all cores that this process may use when not given
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Never use the network
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Args)]
+pub struct Serve {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, short, default_value_t = 8080)]
+    pub port: u16,
+    /// Name under which the model is served; that of --model when not given
+    #[arg(long, value_name = "NAME")]
+    pub served_name: Option<String>,
+    /// Longest sequence in tokens; as much as the model and the memory allow when not given
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<usize>,
+    /// Let web pages of every origin call the API
+    #[arg(long)]
+    pub cors: bool,
+}
+
+#[derive(Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// The question; a chat when not given
+    pub prompt: Option<String>,
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// 0 always takes the likeliest token
+    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    pub temperature: f32,
+    /// Sample from the likeliest tokens that make up this share
+    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    pub top_p: f32,
+    /// The same seed gives the same text
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Longest answer in tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub max_tokens: Option<usize>,
+    /// Folder of a LoRA adapter in PEFT layout
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Pull {
+    /// phi-4-mini, starter, owner/name, or owner/name/file.gguf
+    pub name: String,
+    /// Precision of the weights that are kept; `original` keeps the publisher's files
+    #[arg(long = "type", value_name = "TYPE")]
+    pub recipe: Option<String>,
+    /// Only look whether it is here
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Args)]
+pub struct Remove {
+    /// Name as `phial list` shows it
+    pub name: String,
+}
+
+#[derive(Args)]
+pub struct Inspect {
+    /// GGUF file, folder of safetensors, or name in the store
+    pub path: String,
+    /// Context in tokens that memory is computed for; the model's own when not given
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<usize>,
+    /// List every tensor
+    #[arg(long)]
+    pub tensors: bool,
+}
+
+#[derive(Args)]
+pub struct Quantize {
+    /// GGUF file or folder of safetensors
+    pub input: PathBuf,
+    /// The GGUF file to make
+    pub output: PathBuf,
+    /// q4_k_m, q4_0, q8_0, q6_k, bf16, …
+    #[arg(long = "type", value_name = "TYPE")]
+    pub recipe: String,
+    /// The same type for every matrix
+    #[arg(long)]
+    pub pure: bool,
+    /// Threads; all cores that this process may use when not given
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+#[derive(Args)]
+pub struct Synth {
+    /// The GGUF file to make
+    pub output: PathBuf,
+    /// phi-4-mini (2.5 GB in q4_k_m) or phi-4-mini-nano (a few MB)
+    #[arg(long, default_value = "phi-4-mini")]
+    pub preset: String,
+    /// q4_k_m, q4_0, q8_0, q6_k, bf16, …
+    #[arg(long = "type", value_name = "TYPE", default_value = "q4_k_m")]
+    pub recipe: String,
+    /// Other random weights
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Args)]
+pub struct Tokenize {
+    /// Name in the store, GGUF file, or folder with a tokenizer.json
+    #[arg(long, short, value_name = "MODEL")]
+    pub model: String,
+    /// Recognise control tokens in the text
+    #[arg(long)]
+    pub special: bool,
+    /// The text; `-` reads standard input
+    #[arg(allow_hyphen_values = true)]
+    pub text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// Weights decoded to 32-bit floats, everything in 32 bits
+    F32,
+    /// As the server runs the model
+    Auto,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("input").required(true))]
+pub struct Logits {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Token ids, separated by commas
+    #[arg(long, group = "input", value_delimiter = ',', value_name = "IDS")]
+    pub ids: Vec<u32>,
+    /// Text, in which control tokens are recognised
+    #[arg(long, group = "input")]
+    pub prompt: Option<String>,
+    /// Folder of a LoRA adapter in PEFT layout
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// For how many positions, counted from the end
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub last: usize,
+    /// How products are made
+    #[arg(long, default_value = "auto")]
+    pub precision: Precision,
+    /// Print JSON with every logit rather than a table of the largest
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Bench {
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Tokens of the prompt
+    #[arg(long, short = 'p', default_value_t = 512, value_name = "TOKENS")]
+    pub prompt: usize,
+    /// Tokens to generate
+    #[arg(long, short = 'n', default_value_t = 32, value_name = "TOKENS")]
+    pub generate: usize,
+    /// Tokens that are in the cache before generation is measured
+    #[arg(long, default_value_t = 0, value_name = "TOKENS")]
+    pub depth: usize,
+    /// Sequences that generate together
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub streams: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,146 @@
+//! `phial serve`
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use phial_engine::{Engine, Limits};
+use phial_model::{Forward, Model, Precision};
+use phial_serve::{Cors, EngineHandle, ServedModel, Server, ServerOptions};
+use tokio::net::TcpListener;
+
+use crate::bundle::Bundle;
+use crate::locate::locate;
+use crate::{cli, memory};
+
+/// The share of the memory that is free after loading that keys and values may take.
+const CACHE_SHARE: f64 = 0.6;
+
+/// Keys and values get at least this, in bytes, whatever the system says.
+const CACHE_BYTES_MIN: u64 = 256 << 20;
+
+pub fn run(arguments: &cli::Serve) -> Result<()> {
+    log_to_stderr();
+    let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
+    let bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
+    bundle.text()?;
+    let text = bundle.text.context("checked above")?;
+    let template = text.template.context("the model has no chat template, and chat needs one")?;
+    let limits = limits(&bundle.model, arguments.context);
+    let compute = bundle.model.compute().clone();
+    let model: Arc<dyn Forward> = Arc::new(bundle.model);
+    let engine = Engine::new(model, Some(Arc::clone(&text.tokenizer)), limits, entropy())?;
+    let context = engine.context_tokens();
+    let name = arguments.served_name.clone().unwrap_or(located.name);
+    let served = ServedModel {
+        id: name.clone(),
+        created: unix_seconds(),
+        tokenizer: text.tokenizer,
+        template: Arc::new(template),
+        stop_tokens: text.stop_tokens,
+        context_tokens: context,
+    };
+    let cors = if arguments.cors { Cors::AnyOrigin } else { Cors::Off };
+    let options = ServerOptions { cors, ..ServerOptions::default() };
+    eprintln!(
+        "{name}: context {context} tokens, {} threads, {}",
+        compute.pool.threads(),
+        compute.tier
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the server's threads")?;
+    runtime.block_on(async {
+        let listener = listen(&arguments.host, arguments.port).await?;
+        let address = listener.local_addr().context("cannot read the address")?;
+        greet(address, &name)?;
+        let server = Server::new(served, EngineHandle::start(engine), options);
+        phial_serve::serve(server, listener, stop_signal()).await.context("the server stopped")
+    })
+}
+
+async fn listen(host: &str, port: u16) -> Result<TcpListener> {
+    TcpListener::bind((host, port)).await.with_context(|| {
+        format!("cannot listen on {host}:{port}; another --port, or --port 0 for a free one")
+    })
+}
+
+/// The address, and a line that works as it is.
+fn greet(address: SocketAddr, name: &str) -> Result<()> {
+    let reachable = match address {
+        address if address.ip().is_unspecified() => format!("127.0.0.1:{}", address.port()),
+        address => address.to_string(),
+    };
+    let body = serde_json::json!({
+        "model": name,
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{reachable}")?;
+    writeln!(out, "try it:")?;
+    writeln!(
+        out,
+        "  curl http://{reachable}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
+    )?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The engine's limits on this machine: keys and values take a share of the memory that is free.
+pub fn limits(model: &Model, context: Option<usize>) -> Limits {
+    let defaults = Limits::default();
+    let block = model.kv_layout().block_bytes() as u64;
+    let share = memory::available_bytes().map(|bytes| (bytes as f64 * CACHE_SHARE) as u64);
+    let cache = share.unwrap_or(defaults.kv_bytes_max as u64).max(CACHE_BYTES_MIN).max(2 * block);
+    Limits {
+        context_tokens_max: context.unwrap_or_else(|| model.context_max()),
+        kv_bytes_max: usize::try_from(cache).unwrap_or(usize::MAX),
+        ..defaults
+    }
+}
+
+/// A number that nobody can guess, for requests that bring no seed.
+pub fn entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PHIAL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Ctrl-C, or the signal that service managers send.
+async fn stop_signal() {
+    let interrupt = async {
+        // Without a handler the signal ends the program as it always does.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    () = interrupt => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => interrupt.await,
+        }
+    }
+    #[cfg(not(unix))]
+    interrupt.await;
+    eprintln!("stopping: running answers may finish");
+}
