@@ -111,7 +111,8 @@ impl PackedMatrix {
         let (code_bytes, scale_bytes) = form.panel_bytes(columns);
         let panel_bytes = code_bytes + scale_bytes;
         let panels = rows.len().div_ceil(PANEL_ROWS);
-        let mut lines = vec![Line([0; 64]); panels * panel_bytes / 64];
+        // Zero pages of the system: each is first touched by the thread that fills it.
+        let mut lines: Vec<Line> = bytemuck::zeroed_vec(panels * panel_bytes / 64);
         let tiles: Vec<_> = lines.chunks_mut((panel_bytes / 64).max(1)).enumerate().collect();
         pool.for_each(tiles, |(panel, lines)| {
             let (codes, scales) =

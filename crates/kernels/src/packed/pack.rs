@@ -34,22 +34,22 @@ pub(super) fn row(dtype: DType, row: &[u8], lane: usize, codes: &mut [u8], scale
             for (index, block) in row.chunks_exact(144).enumerate() {
                 super_scales(index, &block[..16], lane, scales);
                 let codes = &mut codes[index * 8 * 256..][..8 * 256];
-                for_each_k(&block[16..], |group, column, code| {
-                    put_nibble(&mut codes[group * 256..][..256], column, lane, code);
-                });
+                for (group, out) in codes.chunks_exact_mut(256).enumerate() {
+                    super_nibbles(&block[16 + group / 2 * 32..][..32], group % 2, lane, out);
+                }
             }
         }
         DType::Q5_K => {
             for (index, block) in row.chunks_exact(176).enumerate() {
                 super_scales(index, &block[..16], lane, scales);
                 let codes = &mut codes[index * 8 * 320..][..8 * 320];
-                let high = &block[16..48];
-                for_each_k(&block[48..], |group, column, code| {
-                    let out = &mut codes[group * 320..][..320];
-                    put_nibble(&mut out[..256], column, lane, code);
-                    let bit = (high[column] >> group) & 1;
-                    out[256 + 4 * lane + column % 4] |= bit << (column / 4);
-                });
+                for (group, out) in codes.chunks_exact_mut(320).enumerate() {
+                    super_nibbles(&block[48 + group / 2 * 32..][..32], group % 2, lane, out);
+                    let fifth = |high: u32, vector: usize| (high >> group & ONE_BIT) << vector;
+                    let words = words(&block[16..48]).enumerate();
+                    let bits = words.fold(0, |bits, (vector, high)| bits | fifth(high, vector));
+                    put_word(out, 256, lane, bits);
+                }
             }
         }
         DType::Q6_K => six(row, lane, codes, scales),
@@ -69,10 +69,6 @@ fn byte_of(column: usize, lane: usize) -> usize {
     column / 4 * 64 + 4 * lane + column % 4
 }
 
-fn put_nibble(group: &mut [u8], column: usize, lane: usize, code: u8) {
-    group[byte_of(column % 16, lane)] |= if column < 16 { code } else { code << 4 };
-}
-
 /// 16 bytes with columns 0..16 in the low and 16..32 in the high nibbles: already as in a panel.
 fn nibbles(block: &[u8], lane: usize, group: &mut [u8]) {
     for (four, out) in block.chunks_exact(4).zip(group.chunks_exact_mut(64)) {
@@ -84,14 +80,26 @@ fn put_f16(scales: &mut [u8], index: usize, value: &[u8]) {
     scales[2 * index..][..2].copy_from_slice(value);
 }
 
-/// Walks the 256 four-bit codes of a `q4_k` or `q5_k` block: 32 bytes hold two groups of 32
-/// columns, low nibbles first.
-fn for_each_k(bytes: &[u8], mut put: impl FnMut(usize, usize, u8)) {
-    for (pair, bytes) in bytes.chunks_exact(32).enumerate() {
-        for (column, byte) in bytes.iter().enumerate() {
-            put(2 * pair, column, byte & 15);
-            put(2 * pair + 1, column, byte >> 4);
-        }
+/// Four bytes at a time: masks of the parts of each byte.
+const ONE_BIT: u32 = 0x0101_0101;
+const TWO_BITS: u32 = 0x0303_0303;
+const LOW_NIBBLES: u32 = 0x0f0f_0f0f;
+
+/// Little-endian words, as a lane holds four columns.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+fn put_word(out: &mut [u8], start: usize, lane: usize, word: u32) {
+    out[start + 4 * lane..][..4].copy_from_slice(&word.to_le_bytes());
+}
+
+/// One group out of 32 bytes that hold two: the low (`half` 0) or the high (1) nibbles.
+fn super_nibbles(bytes: &[u8], half: usize, lane: usize, out: &mut [u8]) {
+    let (first, second) = bytes.split_at(16);
+    for (vector, (low, high)) in words(first).zip(words(second)).enumerate() {
+        let nibbles = |word: u32| word >> (4 * half) & LOW_NIBBLES;
+        put_word(out, 64 * vector, lane, nibbles(low) | nibbles(high) << 4);
     }
 }
 
@@ -120,16 +128,16 @@ fn six(row: &[u8], lane: usize, codes: &mut [u8], scales: &mut [u8]) {
         let (low, high, small, scale) =
             (&block[..128], &block[128..192], &block[192..208], &block[208..210]);
         let codes = &mut codes[index * 8 * 384..][..8 * 384];
-        for column in 0..256 {
-            let (half, within) = (column / 128, column % 128);
-            let (quarter, position) = (within / 32, within % 32);
-            let byte = low[64 * half + 32 * (quarter % 2) + position];
-            let nibble = if quarter < 2 { byte & 15 } else { byte >> 4 };
-            let pair = (high[32 * half + position] >> (2 * quarter)) & 3;
-            let out = &mut codes[column / 32 * 384..][..384];
-            put_nibble(&mut out[..256], position, lane, nibble);
-            let vector = position / 4;
-            out[256 + 64 * (vector / 4) + 4 * lane + position % 4] |= pair << (2 * (vector % 4));
+        for (group, out) in codes.chunks_exact_mut(384).enumerate() {
+            let (half, quarter) = (group / 4, group % 4);
+            let low = &low[64 * half + 32 * (quarter % 2)..][..32];
+            super_nibbles(low, quarter / 2, lane, out);
+            let mut pairs = [0; 2];
+            for (vector, high) in words(&high[32 * half..][..32]).enumerate() {
+                pairs[vector / 4] |= (high >> (2 * quarter) & TWO_BITS) << (2 * (vector % 4));
+            }
+            put_word(out, 256, lane, pairs[0]);
+            put_word(out, 320, lane, pairs[1]);
         }
         let out = &mut scales[index * (32 + 8 * 32)..][..32 + 8 * 32];
         put_f16(out, lane, scale);
