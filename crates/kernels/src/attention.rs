@@ -9,7 +9,7 @@
 
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
-use crate::lanes::{Kernel, Lanes};
+use crate::lanes::{ElementForm, F16Form, F32Form, Kernel, Lanes};
 use crate::pool::Pool;
 
 /// Positions per block.
@@ -246,62 +246,44 @@ impl Tile<'_> {
         let (keys, values) = bytes.split_at(head_bytes / 2);
         let mut corrections = [1.0_f32; QUERIES_MAX];
         match self.geometry.element {
-            Element::F32 => self.scores(lanes, keys, valid, count, state, 4, L::load_f32_bytes),
-            Element::F16 => self.scores(lanes, keys, valid, count, state, 2, L::load_f16),
+            Element::F32 => self.scores::<L, F32Form>(lanes, keys, valid, count, state),
+            Element::F16 => self.scores::<L, F16Form>(lanes, keys, valid, count, state),
         }
         for (query, correction) in corrections.iter_mut().enumerate().take(count) {
             let position = self.span.start + self.first + query / self.heads;
             let visible = (position + 1).saturating_sub(index * BLOCK).min(BLOCK);
             *correction = softmax_block(lanes, query, visible, state);
         }
+        let corrections = &corrections[..count];
         match self.geometry.element {
-            Element::F32 => {
-                self.values(
-                    lanes,
-                    values,
-                    valid,
-                    &corrections[..count],
-                    state,
-                    4,
-                    L::load_f32_bytes,
-                );
-            }
-            Element::F16 => {
-                self.values(lanes, values, valid, &corrections[..count], state, 2, L::load_f16);
-            }
+            Element::F32 => self.values::<L, F32Form>(lanes, values, valid, corrections, state),
+            Element::F16 => self.values::<L, F16Form>(lanes, values, valid, corrections, state),
         }
     }
 
     /// Scores of all queries with the block's keys, a few queries at a time.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a register tile: a struct would hide the loops")]
-    fn scores<L: Lanes>(
+    fn scores<L: Lanes, E: ElementForm>(
         &self,
         lanes: L,
         keys: &[u8],
         valid: usize,
         count: usize,
         state: &mut State,
-        size: usize,
-        load: impl Fn(L, &[u8]) -> L::F + Copy,
     ) {
         let dim = self.geometry.head_dim;
         for lane in (0..valid.next_multiple_of(PANEL)).step_by(L::COUNT) {
-            let keys = &keys[lane / PANEL * PANEL * dim * size..][..PANEL * dim * size];
+            let keys = &keys[lane / PANEL * PANEL * dim * E::SIZE..][..PANEL * dim * E::SIZE];
             let keys = (keys, lane % PANEL);
             let mut query = 0;
             while query < count {
                 query += match count - query {
                     left if left >= 12 && L::COUNT >= 16 => {
-                        scores_of::<L, 12>(lanes, keys, lane, query, dim, state, size, load)
+                        scores_of::<L, E, 12>(lanes, keys, lane, query, dim, state)
                     }
-                    left if left >= 6 => {
-                        scores_of::<L, 6>(lanes, keys, lane, query, dim, state, size, load)
-                    }
-                    left if left >= 3 => {
-                        scores_of::<L, 3>(lanes, keys, lane, query, dim, state, size, load)
-                    }
-                    _ => scores_of::<L, 1>(lanes, keys, lane, query, dim, state, size, load),
+                    left if left >= 6 => scores_of::<L, E, 6>(lanes, keys, lane, query, dim, state),
+                    left if left >= 3 => scores_of::<L, E, 3>(lanes, keys, lane, query, dim, state),
+                    _ => scores_of::<L, E, 1>(lanes, keys, lane, query, dim, state),
                 };
             }
         }
@@ -309,34 +291,27 @@ impl Tile<'_> {
 
     /// Adds the block's values, weighted.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a register tile: a struct would hide the loops")]
-    fn values<L: Lanes>(
+    fn values<L: Lanes, E: ElementForm>(
         &self,
         lanes: L,
         values: &[u8],
         valid: usize,
         corrections: &[f32],
         state: &mut State,
-        size: usize,
-        load: impl Fn(L, &[u8]) -> L::F + Copy,
     ) {
         let dim = self.geometry.head_dim;
-        let values = &values[..valid * dim * size];
+        let values = &values[..valid * dim * E::SIZE];
         for column in (0..dim).step_by(L::COUNT) {
             let mut query = 0;
             while query < corrections.len() {
                 let part = (values, column, query);
                 query += match corrections.len() - query {
                     left if left >= 12 && L::COUNT >= 16 => {
-                        values_of::<L, 12>(lanes, part, dim, corrections, state, size, load)
+                        values_of::<L, E, 12>(lanes, part, dim, corrections, state)
                     }
-                    left if left >= 6 => {
-                        values_of::<L, 6>(lanes, part, dim, corrections, state, size, load)
-                    }
-                    left if left >= 3 => {
-                        values_of::<L, 3>(lanes, part, dim, corrections, state, size, load)
-                    }
-                    _ => values_of::<L, 1>(lanes, part, dim, corrections, state, size, load),
+                    left if left >= 6 => values_of::<L, E, 6>(lanes, part, dim, corrections, state),
+                    left if left >= 3 => values_of::<L, E, 3>(lanes, part, dim, corrections, state),
+                    _ => values_of::<L, E, 1>(lanes, part, dim, corrections, state),
                 };
             }
         }
@@ -345,21 +320,18 @@ impl Tile<'_> {
 
 /// Scores of `N` queries with `COUNT` positions from `lane` on; returns `N`.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "a register tile: a struct would hide the loops")]
-fn scores_of<L: Lanes, const N: usize>(
+fn scores_of<L: Lanes, E: ElementForm, const N: usize>(
     lanes: L,
     (keys, lane_in_panel): (&[u8], usize),
     lane: usize,
     query: usize,
     dim: usize,
     state: &mut State,
-    size: usize,
-    load: impl Fn(L, &[u8]) -> L::F + Copy,
 ) -> usize {
     let queries: [&[f32]; N] = std::array::from_fn(|n| &state.queries[(query + n) * dim..][..dim]);
     let mut sums = [lanes.splat(0.0); N];
-    for (d, key) in keys.chunks_exact(PANEL * size).enumerate() {
-        let key = load(lanes, &key[lane_in_panel * size..]);
+    for (d, key) in keys.chunks_exact(PANEL * E::SIZE).enumerate() {
+        let key = E::load(lanes, &key[lane_in_panel * E::SIZE..]);
         for n in 0..N {
             sums[n] = lanes.fma(key, lanes.splat(queries[n][d]), sums[n]);
         }
@@ -372,21 +344,20 @@ fn scores_of<L: Lanes, const N: usize>(
 
 /// Weighted values of `N` queries in `COUNT` columns; returns `N`.
 #[inline(always)]
-fn values_of<L: Lanes, const N: usize>(
+fn values_of<L: Lanes, E: ElementForm, const N: usize>(
     lanes: L,
     (values, column, query): (&[u8], usize, usize),
     dim: usize,
     corrections: &[f32],
     state: &mut State,
-    size: usize,
-    load: impl Fn(L, &[u8]) -> L::F + Copy,
 ) -> usize {
-    let mut sums: [L::F; N] = std::array::from_fn(|n| {
+    let mut sums = [lanes.splat(0.0); N];
+    for (n, sum) in sums.iter_mut().enumerate() {
         let old = lanes.load(&state.sums[(query + n) * dim + column..]);
-        lanes.mul(old, lanes.splat(corrections[query + n]))
-    });
-    for (position, row) in values.chunks_exact(dim * size).enumerate() {
-        let value = load(lanes, &row[column * size..]);
+        *sum = lanes.mul(old, lanes.splat(corrections[query + n]));
+    }
+    for (position, row) in values.chunks_exact(dim * E::SIZE).enumerate() {
+        let value = E::load(lanes, &row[column * E::SIZE..]);
         for (sum, scores) in sums.iter_mut().zip(&state.scores[query..]) {
             *sum = lanes.fma(value, lanes.splat(scores[position]), *sum);
         }

@@ -126,6 +126,48 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn zero_below(self, value: Self::F, x: Self::F, limit: Self::F) -> Self::F;
 }
 
+/// How f32, f16 and bf16 elements are read, at compile time.
+pub(crate) trait ElementForm {
+    /// Bytes per element.
+    const SIZE: usize;
+
+    /// Reads `COUNT` elements as little-endian bytes.
+    fn load<L: Lanes>(lanes: L, bytes: &[u8]) -> L::F;
+}
+
+pub(crate) struct F32Form;
+
+impl ElementForm for F32Form {
+    const SIZE: usize = 4;
+
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, bytes: &[u8]) -> L::F {
+        lanes.load_f32_bytes(bytes)
+    }
+}
+
+pub(crate) struct F16Form;
+
+impl ElementForm for F16Form {
+    const SIZE: usize = 2;
+
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, bytes: &[u8]) -> L::F {
+        lanes.load_f16(bytes)
+    }
+}
+
+pub(crate) struct Bf16Form;
+
+impl ElementForm for Bf16Form {
+    const SIZE: usize = 2;
+
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, bytes: &[u8]) -> L::F {
+        lanes.load_bf16(bytes)
+    }
+}
+
 /// Plain Rust on 16 lanes: runs anywhere, and is the last fallback.
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;

@@ -10,7 +10,7 @@ mod forms;
 use crate::activations::{Activations, GROUP};
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
-use crate::lanes::{Kernel, Lanes, PANEL_ROWS};
+use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL_ROWS};
 use crate::packed::{Form, PackedMatrix};
 use crate::pool::Pool;
 use forms::{GroupForm, GroupScales};
@@ -78,9 +78,9 @@ impl Kernel for Tile<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         match self.product.weights.form() {
-            Form::Float(DType::F32) => self.float::<L>(lanes, 4, L::load_f32_bytes),
-            Form::Float(DType::BF16) => self.float::<L>(lanes, 2, L::load_bf16),
-            Form::Float(_) => self.float::<L>(lanes, 2, L::load_f16),
+            Form::Float(DType::F32) => self.float::<L, F32Form>(lanes),
+            Form::Float(DType::BF16) => self.float::<L, Bf16Form>(lanes),
+            Form::Float(_) => self.float::<L, F16Form>(lanes),
             Form::Nibble => self.quantized::<L, forms::Nibble>(lanes),
             Form::NibbleMin => self.quantized::<L, forms::NibbleMin>(lanes),
             Form::NibbleSuper => self.quantized::<L, forms::NibbleSuper>(lanes),
@@ -141,32 +141,26 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn float<L: Lanes>(self, lanes: L, size: usize, load: impl Fn(L, &[u8]) -> L::F + Copy) {
+    fn float<L: Lanes, E: ElementForm>(self, lanes: L) {
         let rows = self.input.rows();
         let mut row = 0;
         while row < rows {
             let left = rows - row;
             let step = if left >= 8 {
-                self.float_rows::<L, 8>(lanes, size, load, row)
+                self.float_rows::<L, E, 8>(lanes, row)
             } else if left >= 4 {
-                self.float_rows::<L, 4>(lanes, size, load, row)
+                self.float_rows::<L, E, 4>(lanes, row)
             } else if left >= 2 {
-                self.float_rows::<L, 2>(lanes, size, load, row)
+                self.float_rows::<L, E, 2>(lanes, row)
             } else {
-                self.float_rows::<L, 1>(lanes, size, load, row)
+                self.float_rows::<L, E, 1>(lanes, row)
             };
             row += step;
         }
     }
 
     #[inline(always)]
-    fn float_rows<L: Lanes, const R: usize>(
-        self,
-        lanes: L,
-        size: usize,
-        load: impl Fn(L, &[u8]) -> L::F + Copy,
-        row: usize,
-    ) -> usize {
+    fn float_rows<L: Lanes, E: ElementForm, const R: usize>(self, lanes: L, row: usize) -> usize {
         let columns = self.input.columns();
         let values = self.input.values();
         let rows: [&[f32]; R] = std::array::from_fn(|r| &values[(row + r) * columns..][..columns]);
@@ -177,11 +171,11 @@ impl Tile<'_> {
                 // Two sums, of even and of odd columns, hide the latency of the multiply-add.
                 let mut even = [lanes.splat(0.0); R];
                 let mut odd = [lanes.splat(0.0); R];
-                let stride = PANEL_ROWS * size;
+                let stride = PANEL_ROWS * E::SIZE;
                 let mut pairs = codes[..columns * stride].chunks_exact(2 * stride);
                 for (pair, bytes) in (&mut pairs).enumerate() {
-                    let first = load(lanes, &bytes[lane * size..stride]);
-                    let second = load(lanes, &bytes[stride + lane * size..]);
+                    let first = E::load(lanes, &bytes[lane * E::SIZE..stride]);
+                    let second = E::load(lanes, &bytes[stride + lane * E::SIZE..]);
                     for r in 0..R {
                         let two = &rows[r][2 * pair..2 * pair + 2];
                         even[r] = lanes.fma(first, lanes.splat(two[0]), even[r]);
@@ -189,7 +183,7 @@ impl Tile<'_> {
                     }
                 }
                 if columns % 2 == 1 {
-                    let last = load(lanes, &pairs.remainder()[lane * size..]);
+                    let last = E::load(lanes, &pairs.remainder()[lane * E::SIZE..]);
                     for r in 0..R {
                         even[r] = lanes.fma(last, lanes.splat(rows[r][columns - 1]), even[r]);
                     }
@@ -206,6 +200,9 @@ impl Tile<'_> {
 
 type QuantizedRow<'a> = (&'a [i8], &'a [f32], &'a [i32]);
 
+/// The same by groups: 32 codes, one scale, the sums of both halves.
+type GroupedRow<'a> = (&'a [[i8; GROUP]], &'a [f32], &'a [[i32; 2]]);
+
 /// The dot products of `R` rows of activations with the weight rows `lane..lane + COUNT`.
 #[inline(always)]
 fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
@@ -217,16 +214,20 @@ fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
 ) -> [L::F; R] {
     let zero = if G::WIDE { L::WIDE_OFFSET } else { G::ZERO };
     let mut sums = [lanes.splat(0.0); R];
-    for (group, codes) in codes.chunks_exact(G::CODE_BYTES).enumerate() {
+    let groups = codes.len() / G::CODE_BYTES;
+    // Equal lengths, said once: the loops below need no checks and unroll.
+    let rows: [GroupedRow<'_>; R] = std::array::from_fn(|r| {
+        let (codes, scales, sums) = rows[r];
+        (&codes.as_chunks().0[..groups], &scales[..groups], &sums.as_chunks().0[..groups])
+    });
+    for group in 0..groups {
+        let codes = &codes[group * G::CODE_BYTES..][..G::CODE_BYTES];
         let codes = G::codes(lanes, codes, lane);
         let weight = G::scales(lanes, scales, group, lane);
         for r in 0..R {
             let (row, row_scales, row_sums) = rows[r];
-            let row: &[i8; GROUP] =
-                row[group * GROUP..][..GROUP].try_into().expect("a group has 32 columns");
-            let [low_sum, high_sum]: [i32; 2] =
-                row_sums[2 * group..][..2].try_into().expect("a group has two halves");
-            let scale = row_scales[group];
+            let (row, scale) = (&row[group], row_scales[group]);
+            let [low_sum, high_sum] = row_sums[group];
             sums[r] = if G::SPLIT {
                 let low = half_dot::<L, G>(lanes, &codes, row, 0, -zero * low_sum);
                 let high = half_dot::<L, G>(lanes, &codes, row, 4, -zero * high_sum);
