@@ -57,6 +57,16 @@ pub fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = (usize, u
     })
 }
 
+/// Functions with a body in `code` (of [`code_only`]), as (line from 1, lines, name).
+pub fn functions(code: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+    words(code, "fn").filter_map(|(line, at)| {
+        let name = identifier(code[at + 2..].trim_start());
+        // The type of a function pointer has no name.
+        let body = (!name.is_empty()).then(|| item_end(code.as_bytes(), at))?;
+        Some((line, line_of(code, body - 1) - line + 1, name))
+    })
+}
+
 /// The line of a byte offset, from 1.
 pub fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
@@ -146,11 +156,15 @@ fn raw_string_end(bytes: &[u8], start: usize) -> usize {
     found.map_or(bytes.len(), |length| body + length + closing.len())
 }
 
-/// The end of the item after an attribute: its `;` or its closing brace.
+/// The end of the item that goes on at `start`: its `;` or its closing brace.
 fn item_end(bytes: &[u8], start: usize) -> usize {
     let mut depth = 0;
+    // A `;` also stands in the type of an array.
+    let mut brackets = 0;
     for (offset, byte) in bytes[start..].iter().enumerate() {
         match byte {
+            b'[' => brackets += 1,
+            b']' => brackets -= 1,
             b'{' => depth += 1,
             b'}' => {
                 depth -= 1;
@@ -158,7 +172,7 @@ fn item_end(bytes: &[u8], start: usize) -> usize {
                     return start + offset + 1;
                 }
             }
-            b';' if depth == 0 => return start + offset + 1,
+            b';' if depth == 0 && brackets == 0 => return start + offset + 1,
             _ => {}
         }
     }
@@ -184,6 +198,13 @@ mod tests {
         check("fn f<'a>(x: &'a str) -> char { 'x' }", "fn f<'a>(x: &'a str) -> char { }");
         check(r"['\'', '\\', '\u{41}', 'é', b'{'] x", "[ , , , , b ] x");
         check("for 'outer: r in var\"x\"", "for 'outer: r in var");
+    }
+
+    #[test]
+    fn functions_are_measured_to_their_closing_brace() {
+        let code = "fn a() {}\nconst fn b<const N: usize>(x: [u8; N]) -> [u8; 2] {\n  if x { }\n}\ntype C = fn(u8);\ntrait D {\n  fn e();\n}";
+        let found: Vec<_> = functions(code).collect();
+        assert_eq!(found, [(1, 1, "a"), (2, 3, "b"), (7, 1, "e")]);
     }
 
     #[test]

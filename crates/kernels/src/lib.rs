@@ -13,6 +13,7 @@
 
 pub mod activations;
 pub mod attention;
+mod buffer;
 pub mod cpu;
 mod disjoint;
 pub mod elementwise;

@@ -20,6 +20,7 @@ mod pack;
 
 use phial_tensor::{DType, Tensor};
 
+use crate::buffer::Buffer;
 use crate::lanes::PANEL_ROWS;
 use crate::pool::Pool;
 
@@ -83,11 +84,6 @@ impl Form {
     }
 }
 
-/// A cache line, so that panels start at one.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
 /// A weight matrix `[rows (outputs), columns (inputs)]` in panels of 16 rows; the last panel is
 /// filled up with zero rows.
 pub struct PackedMatrix {
@@ -96,7 +92,7 @@ pub struct PackedMatrix {
     form: Form,
     code_bytes: usize,
     panel_bytes: usize,
-    lines: Vec<Line>,
+    bytes: Buffer,
 }
 
 impl PackedMatrix {
@@ -111,19 +107,17 @@ impl PackedMatrix {
         let (code_bytes, scale_bytes) = form.panel_bytes(columns);
         let panel_bytes = code_bytes + scale_bytes;
         let panels = rows.len().div_ceil(PANEL_ROWS);
-        // Zero pages of the system: each is first touched by the thread that fills it.
-        let mut lines: Vec<Line> = bytemuck::zeroed_vec(panels * panel_bytes / 64);
-        let tiles: Vec<_> = lines.chunks_mut((panel_bytes / 64).max(1)).enumerate().collect();
-        pool.for_each(tiles, |(panel, lines)| {
-            let (codes, scales) =
-                bytemuck::cast_slice_mut::<Line, u8>(lines).split_at_mut(code_bytes);
+        let mut bytes = Buffer::zeroed(panels * panel_bytes);
+        let tiles: Vec<_> = bytes.chunks_mut(panel_bytes.max(1)).enumerate().collect();
+        pool.for_each(tiles, |(panel, bytes): (usize, &mut [u8])| {
+            let (codes, scales) = bytes.split_at_mut(code_bytes);
             let first = rows.start + panel * PANEL_ROWS;
             let count = PANEL_ROWS.min(rows.end - first);
             for lane in 0..count {
                 pack::row(tensor.dtype, tensor.row(first + lane), lane, codes, scales);
             }
         });
-        Self { rows: rows.len(), columns, form, code_bytes, panel_bytes, lines }
+        Self { rows: rows.len(), columns, form, code_bytes, panel_bytes, bytes }
     }
 
     /// Outputs.
@@ -143,7 +137,7 @@ impl PackedMatrix {
 
     /// Memory that it takes.
     pub fn bytes(&self) -> usize {
-        self.lines.len() * 64
+        self.bytes.len()
     }
 
     /// Panels of 16 rows.
@@ -154,7 +148,6 @@ impl PackedMatrix {
     /// Codes and scales of a panel.
     #[inline(always)]
     pub(crate) fn panel(&self, index: usize) -> (&[u8], &[u8]) {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.lines);
-        bytes[index * self.panel_bytes..][..self.panel_bytes].split_at(self.code_bytes)
+        self.bytes[index * self.panel_bytes..][..self.panel_bytes].split_at(self.code_bytes)
     }
 }

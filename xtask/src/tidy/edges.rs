@@ -1,4 +1,4 @@
-//! Which crate may depend on which.
+//! Which crate may depend on which: the walls of `ARCHITECTURE.md`.
 
 use crate::tidy::Violation;
 use crate::workspace::{Need, Package};
@@ -12,15 +12,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("phial-kernels", &["phial-tensor"]),
     ("phial-formats", &["phial-tensor"]),
     ("phial-model", &["phial-tensor", "phial-kernels", "phial-formats"]),
+    (
+        "phial-convert",
+        &["phial-tensor", "phial-formats", "phial-kernels", "phial-model", "phial-text"],
+    ),
     ("phial-engine", &["phial-model", "phial-text"]),
     ("phial-serve", &["phial-openai", "phial-engine", "phial-text", "phial-model"]),
-    ("phial-testkit", &["phial-tensor", "phial-formats"]),
     ("phial", &["*"]),
     ("xtask", &[]),
 ];
-
-/// Serves tests only, of any package.
-const TEST_ONLY: &str = "phial-testkit";
 
 pub fn check(packages: &[Package]) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -34,14 +34,10 @@ pub fn check(packages: &[Package]) -> Vec<Violation> {
             continue;
         };
         for (needed, need) in &package.needs {
-            let is_allowed = if needed == TEST_ONLY {
-                *need == Need::Test
-            } else {
-                // Tests may look down as far as the table lets anybody look, never up.
-                allowed.contains(&needed.as_str())
-                    || allowed == &["*"]
-                    || *need == Need::Test && is_below(needed, &package.name)
-            };
+            // Tests may look down as far as the table lets anybody look, never up.
+            let is_allowed = allowed.contains(&needed.as_str())
+                || allowed == &["*"]
+                || *need == Need::Test && is_below(needed, &package.name);
             if !is_allowed {
                 complain(format!("{} may not depend on {needed} ({need:?})", package.name));
             }
@@ -72,8 +68,9 @@ mod tests {
         assert_eq!(complaints("phial-engine", "phial-kernels", Need::Normal), 1);
         assert_eq!(complaints("phial-engine", "phial-formats", Need::Test), 0);
         assert_eq!(complaints("phial-formats", "phial-model", Need::Test), 1);
-        assert_eq!(complaints("phial-serve", "phial-testkit", Need::Normal), 1);
-        assert_eq!(complaints("phial-serve", "phial-testkit", Need::Test), 0);
+        assert_eq!(complaints("phial-convert", "phial-text", Need::Normal), 0);
+        assert_eq!(complaints("phial-convert", "phial-hub", Need::Normal), 1);
+        assert_eq!(complaints("phial-serve", "phial-convert", Need::Normal), 1);
         assert_eq!(complaints("phial", "phial-hub", Need::Normal), 0);
         assert_eq!(complaints("newcomer", "phial-hub", Need::Normal), 1);
     }

@@ -12,12 +12,16 @@ use crate::workspace::Workspace;
 /// Lines of a Rust file. A longer one holds more than one thing.
 const LINES_MAX: usize = 600;
 
-/// Files (or folders, with `/` at the end) that may say `unsafe`, and what for.
+/// Lines of a function, from its `fn` to its closing brace. A longer one does more than one thing.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Files that may say `unsafe`, and what for.
 const UNSAFE: &[(&str, &str)] = &[
     ("crates/formats/src/map.rs", "maps files, which others could change meanwhile"),
-    ("crates/kernels/src/disjoint.rs", "lends parts of one output to several threads"),
+    ("crates/kernels/src/disjoint.rs", "sees one output as atomic cells that threads fill at once"),
     ("crates/kernels/src/pool.rs", "lends a caller's closure to threads that outlive the call"),
-    ("crates/kernels/src/x86/", "vector loads and stores, and the call that a CPU token allows"),
+    ("crates/kernels/src/x86/avx2.rs", "loads, stores, and the call that a CPU token allows"),
+    ("crates/kernels/src/x86/avx512.rs", "loads, stores, and the call that a CPU token allows"),
 ];
 
 /// Names that say nothing of what is inside.
@@ -141,6 +145,15 @@ fn check_rust(file: &RustFile, with_unsafe: &mut Vec<String>, violations: &mut V
     if lines > LINES_MAX {
         complain(LINES_MAX, format!("{lines} lines, over {LINES_MAX}: holds more than one thing"));
     }
+    for (line, lines, name) in source::functions(&file.code) {
+        if lines > FUNCTION_LINES_MAX {
+            let limit = FUNCTION_LINES_MAX;
+            complain(
+                line,
+                format!("{name} has {lines} lines, over {limit}: does more than one thing"),
+            );
+        }
+    }
     for code in UNFINISHED_CODE {
         for (at, _) in file.code.match_indices(code) {
             complain(source::line_of(&file.code, at), format!("unfinished: {code}"));
@@ -185,6 +198,9 @@ mod tests {
         assert_eq!(check("crates/formats/src/map.rs", "unsafe {}").len(), 0);
         assert_eq!(check("a.rs", &"\n".repeat(601)).len(), 1);
         assert_eq!(check("utils.rs", "mod helpers;").len(), 2);
+        let long = format!("\nfn f() {{{}}}", "\n".repeat(70));
+        let what = "f has 71 lines, over 70: does more than one thing";
+        assert_eq!(check("a.rs", &long), [format!("a.rs:2: {what}")]);
     }
 
     #[test]
