@@ -82,6 +82,11 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// sum.
     fn store_i8(self, value: Self::F, out: &mut [i8]) -> i32;
 
+    /// Asks for the cache line that lies `ahead` bytes after the start of `bytes`; a hint that
+    /// reads nothing, wherever it points.
+    #[inline(always)]
+    fn prefetch(self, _bytes: &[u8], _ahead: usize) {}
+
     /// Reads `4 * COUNT` bytes.
     fn load_bytes(self, bytes: &[u8]) -> Self::B;
     /// The low four bits of each byte.

@@ -22,6 +22,11 @@ const TILE_BYTES_MAX: usize = 256 * 1024;
 /// Tiles per thread that make an even split likely when a core is lost.
 const TILES_PER_THREAD: usize = 8;
 
+/// With so few rows a tile waits for memory and not for arithmetic, and asks for weights this many
+/// bytes ahead: the processor's own prefetch stops at every page.
+const FEW_ROWS: usize = 2;
+const PREFETCH_BYTES: usize = 4096;
+
 /// One weight matrix of a product and where its outputs go.
 #[derive(Clone, Copy)]
 pub struct Product<'a> {
@@ -222,6 +227,11 @@ fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
     });
     for group in 0..groups {
         let codes = &codes[group * G::CODE_BYTES..][..G::CODE_BYTES];
+        if R <= FEW_ROWS && lane == 0 {
+            for line in (0..G::CODE_BYTES).step_by(64) {
+                lanes.prefetch(codes, PREFETCH_BYTES + line);
+            }
+        }
         let codes = G::codes(lanes, codes, lane);
         let weight = G::scales(lanes, scales, group, lane);
         for r in 0..R {

@@ -23,15 +23,19 @@ pub struct TextParts {
 /// A model that is ready to run.
 pub struct Bundle {
     pub model: Model,
-    /// `None` when the files hold no tokenizer.
-    pub text: Option<TextParts>,
+    /// Says why when the files hold no tokenizer, or a broken one: token ids need none.
+    pub text: Result<TextParts>,
 }
 
 impl Bundle {
     /// Loads all of `path`.
     pub fn load(path: &Path, precision: Precision, threads: Option<u16>) -> Result<Self> {
         let file = ModelFile::open(path)?;
-        let text = text_parts(&file, path)?;
+        let text = text_parts(&file, path).and_then(|text| {
+            text.with_context(|| {
+                format!("{} has no tokenizer; put its tokenizer.json beside it", path.display())
+            })
+        });
         let options = LoadOptions::new(precision, threads.map(usize::from))?;
         let spinner = progress::spinner("loading the model");
         let model = Model::from_file(&file, path, &options)?;
@@ -40,10 +44,8 @@ impl Bundle {
     }
 
     /// The text side, or why there is none.
-    pub fn text(&self) -> Result<&TextParts> {
-        self.text.as_ref().context(
-            "the model has no tokenizer; put its tokenizer.json beside the weights, or use --ids",
-        )
+    pub fn text(self) -> Result<(Model, TextParts)> {
+        Ok((self.model, self.text?))
     }
 }
 

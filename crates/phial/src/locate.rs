@@ -78,7 +78,10 @@ fn default_model(offline: bool) -> Result<Located> {
     if !unreachable {
         return Err(error);
     }
-    eprintln!("{PHI} is not on this machine and the hub cannot be reached ({error:#}).");
+    eprintln!(
+        "{PHI} is not on this machine and the hub cannot be reached ({}).",
+        crate::one_line(&error)
+    );
     eprintln!(
         "Taking the starter instead: SmolLM2-135M-Instruct, a very small model. For the real one, \
          run `phial pull {PHI}` when there is a network."

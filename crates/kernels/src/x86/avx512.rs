@@ -168,6 +168,11 @@ impl Lanes for Avx512 {
         }
     }
     #[inline(always)]
+    fn prefetch(self, bytes: &[u8], ahead: usize) {
+        // A prefetch never faults: the address may lie outside of any allocation.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
+    }
+    #[inline(always)]
     fn load_bytes(self, bytes: &[u8]) -> Self::B {
         assert!(bytes.len() >= 64);
         unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }

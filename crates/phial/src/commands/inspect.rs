@@ -20,12 +20,12 @@ pub fn run(arguments: &cli::Inspect) -> Result<()> {
         "--context is {context}; the model's context has {} tokens",
         config.context_max
     );
-    let text = text_parts(&file, &located.path)?;
+    let text = text_parts(&file, &located.path);
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut line = |name: &str, value: String| writeln!(out, "{name:14} {value}");
     line("file", located.path.display().to_string())?;
     describe(&config, &mut line)?;
-    describe_text(text.as_ref(), &mut line)?;
+    describe_text(&text, &mut line)?;
     let bytes = describe_tensors(&file, &mut line)?;
     let layout = KvLayout {
         layers: config.layers,
@@ -82,12 +82,13 @@ fn describe(
 }
 
 fn describe_text(
-    text: Option<&TextParts>,
+    text: &Result<Option<TextParts>>,
     line: &mut impl FnMut(&str, String) -> std::io::Result<()>,
 ) -> Result<()> {
-    let Some(text) = text else {
-        line("tokenizer", "none".to_owned())?;
-        return Ok(());
+    let text = match text {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(line("tokenizer", "none".to_owned())?),
+        Err(error) => return Ok(line("tokenizer", crate::one_line(error))?),
     };
     let template = match &text.template {
         Some(phial_text::ChatTemplate::Phi4) => "Phi-4-mini, with tools",

@@ -26,7 +26,12 @@ pub fn run(arguments: &cli::Logits) -> Result<()> {
     };
     let mut bundle = Bundle::load(&located.path, precision, arguments.model.threads)?;
     let ids = match &arguments.prompt {
-        Some(prompt) => bundle.text()?.tokenizer.encode(prompt, SpecialTokens::Recognise),
+        Some(prompt) => {
+            let (model, text) = bundle.text()?;
+            let ids = text.tokenizer.encode(prompt, SpecialTokens::Recognise);
+            bundle = Bundle { model, text: Ok(text) };
+            ids
+        }
         None => arguments.ids.clone(),
     };
     check(&bundle.model, &ids, arguments.last)?;
@@ -35,7 +40,11 @@ pub fn run(arguments: &cli::Logits) -> Result<()> {
         None => None,
     };
     let rows = forward(&bundle.model, &ids, arguments.last, adapter);
-    if arguments.json { print_json(&ids, &rows) } else { print_table(&rows, bundle.text.as_ref()) }
+    if arguments.json {
+        print_json(&ids, &rows)
+    } else {
+        print_table(&rows, bundle.text.as_ref().ok())
+    }
 }
 
 fn check(model: &Model, ids: &[u32], last: usize) -> Result<()> {

@@ -32,11 +32,10 @@ pub fn run(arguments: &cli::Run) -> Result<()> {
         Some(folder) => Some(bundle.model.load_adapter(folder)?),
         None => None,
     };
-    bundle.text()?;
-    let text = bundle.text.context("checked above")?;
-    let limits = Limits { running_max: 1, adapters: 1, ..limits(&bundle.model, None) };
+    let (model, text) = bundle.text()?;
+    let limits = Limits { running_max: 1, adapters: 1, ..limits(&model, None) };
     let tokenizer = Arc::clone(&text.tokenizer);
-    let engine = Engine::new(Arc::new(bundle.model), Some(tokenizer), limits, entropy())?;
+    let engine = Engine::new(Arc::new(model), Some(tokenizer), limits, entropy())?;
     let mut chat = Chat {
         engine,
         tokenizer: text.tokenizer,
@@ -127,7 +126,7 @@ impl Chat {
             }
             Err(error) if error.is::<phial_engine::Rejected>() => {
                 self.messages.pop();
-                eprintln!("{error:#}; /new starts over");
+                eprintln!("{}; /new starts over", crate::one_line(&error));
                 Ok(())
             }
             Err(error) => Err(error),

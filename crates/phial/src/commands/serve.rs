@@ -26,12 +26,11 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     log_to_stderr();
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
-    bundle.text()?;
-    let text = bundle.text.context("checked above")?;
+    let (model, text) = bundle.text()?;
     let template = text.template.context("the model has no chat template, and chat needs one")?;
-    let limits = limits(&bundle.model, arguments.context);
-    let compute = bundle.model.compute().clone();
-    let model: Arc<dyn Forward> = Arc::new(bundle.model);
+    let limits = limits(&model, arguments.context);
+    let compute = model.compute().clone();
+    let model: Arc<dyn Forward> = Arc::new(model);
     let engine = Engine::new(model, Some(Arc::clone(&text.tokenizer)), limits, entropy())?;
     let context = engine.context_tokens();
     let name = arguments.served_name.clone().unwrap_or(located.name);
