@@ -3,7 +3,7 @@
 mod bench;
 mod inspect;
 mod logits;
-pub mod pull;
+mod pull;
 mod quantize;
 mod run;
 mod serve;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use phial_hub::{ErrorKind, Store, resolve, starter};
 
-use crate::commands::pull;
+use crate::pull::pull;
 
 /// A model on this machine.
 pub struct Located {
@@ -58,7 +58,7 @@ fn find_or_pull(model: &str, offline: bool) -> Result<Located> {
             if resolve(model).is_err() || error.to_string().starts_with("there is no file") {
                 return Err(error);
             }
-            let pulled = pull::pull(model, None, offline)?;
+            let pulled = pull(model, None, offline)?;
             Ok(Located { path: pulled.path(), name: pulled.manifest().name.clone() })
         }
     }

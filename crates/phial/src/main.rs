@@ -12,6 +12,7 @@ mod commands;
 mod locate;
 mod memory;
 mod progress;
+mod pull;
 
 use std::process::ExitCode;
 

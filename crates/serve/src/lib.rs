@@ -23,9 +23,11 @@ mod models;
 mod response_headers;
 mod router;
 mod server;
+mod serving;
 mod sse;
 
 pub use engine_thread::{EngineHandle, EngineState};
 pub use limits::Limits;
 pub use router::router;
-pub use server::{Cors, ServedModel, Server, ServerOptions, serve};
+pub use server::{Cors, ServedModel, Server, ServerOptions};
+pub use serving::serve;

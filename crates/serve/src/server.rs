@@ -1,22 +1,17 @@
-//! The server: what it serves and how it ends.
+//! The server: what it serves, with which engine, and how.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::serve::ListenerExt;
 use phial_text::{ChatTemplate, TokenId, Tokenizer};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::api_error::ApiError;
 use crate::engine_thread::EngineHandle;
 use crate::ids::Ids;
 use crate::limits::Limits;
-use crate::router::router;
 
 /// A model that is loaded, as far as an API has to know it.
 #[derive(Clone, Debug)]
@@ -160,52 +155,4 @@ fn fingerprint(model: &str) -> String {
     let mut hasher = DefaultHasher::new();
     (model, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
     format!("fp_{:010x}", hasher.finish() >> 24)
-}
-
-/// How long streams that were cut may take to tell their clients.
-const FLUSH_TIME: Duration = Duration::from_secs(2);
-
-/// Serves on `listener` until `shutdown` is ready. Then no connection is accepted any more,
-/// answers get [`ServerOptions::shutdown_grace`] to end, those that do not are ended with an
-/// error, and the engine's thread is joined.
-///
-/// # Errors
-/// What the listener reports.
-pub async fn serve(
-    server: Server,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (ask, mut asked) = watch::channel(false);
-    let closing = async move {
-        shutdown.await;
-        tracing::info!("shutting down");
-        ask.send_replace(true);
-    };
-    // Events are small and wanted at once.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let serving = axum::serve(listener, router(&server)).with_graceful_shutdown(closing);
-    let deadline = async {
-        // An error says that the server has ended already.
-        let _ = asked.wait_for(|asked| *asked).await;
-        tokio::time::sleep(server.options().shutdown_grace).await;
-        server.engine().stop();
-        tokio::time::sleep(FLUSH_TIME).await;
-    };
-    let result = tokio::select! {
-        result = serving.into_future() => result,
-        () = deadline => Ok(()),
-    };
-    let engine = server.engine().clone();
-    engine.stop();
-    // Joining waits for the step that is running.
-    let joined = tokio::task::spawn_blocking(move || engine.join()).await;
-    if joined.is_err() {
-        tracing::error!("the engine thread could not be joined");
-    }
-    result
 }

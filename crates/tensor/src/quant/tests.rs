@@ -150,22 +150,3 @@ fn layouts_place_elements_where_ggml_does() {
 fn a_wrong_length_is_a_programming_error() {
     decode(DType::Q4_0, &[0; 17], &mut [0.0; 32]);
 }
-
-/// `cargo test --release -p phial-tensor -- --ignored --nocapture speed` prints a table.
-#[test]
-#[ignore = "prints speeds and checks nothing"]
-fn speed() {
-    let values = weights(1 << 20, 3);
-    let mut decoded = vec![0.0; values.len()];
-    for dtype in DType::ALL {
-        let mut bytes = vec![0; dtype.row_bytes(values.len()).unwrap()];
-        let millions_per_second = |work: &mut dyn FnMut()| {
-            let start = std::time::Instant::now();
-            work();
-            values.len() as f64 / start.elapsed().as_secs_f64() / 1e6
-        };
-        let encoding = millions_per_second(&mut || encode(dtype, &values, &mut bytes));
-        let decoding = millions_per_second(&mut || decode(dtype, &bytes, &mut decoded));
-        println!("{:7} encode {encoding:6.0} M/s, decode {decoding:6.0} M/s", dtype.name());
-    }
-}

@@ -1,0 +1,59 @@
+//! From a listener to the last answer: how serving starts and how it ends.
+
+use std::io;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::router::router;
+use crate::server::Server;
+
+/// How long streams that were cut may take to tell their clients.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
+
+/// Serves on `listener` until `shutdown` is ready. Then no connection is accepted any more,
+/// answers get [`ServerOptions::shutdown_grace`] to end, those that do not are ended with an
+/// error, and the engine's thread is joined.
+///
+/// # Errors
+/// What the listener reports.
+pub async fn serve(
+    server: Server,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (ask, mut asked) = watch::channel(false);
+    let closing = async move {
+        shutdown.await;
+        tracing::info!("shutting down");
+        ask.send_replace(true);
+    };
+    // Events are small and wanted at once.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    let serving = axum::serve(listener, router(&server)).with_graceful_shutdown(closing);
+    let deadline = async {
+        // An error says that the server has ended already.
+        let _ = asked.wait_for(|asked| *asked).await;
+        tokio::time::sleep(server.options().shutdown_grace).await;
+        server.engine().stop();
+        tokio::time::sleep(FLUSH_TIME).await;
+    };
+    let result = tokio::select! {
+        result = serving.into_future() => result,
+        () = deadline => Ok(()),
+    };
+    let engine = server.engine().clone();
+    engine.stop();
+    // Joining waits for the step that is running.
+    let joined = tokio::task::spawn_blocking(move || engine.join()).await;
+    if joined.is_err() {
+        tracing::error!("the engine thread could not be joined");
+    }
+    result
+}
