@@ -159,7 +159,7 @@ fn raw_string_end(bytes: &[u8], start: usize) -> usize {
 /// The end of the item that goes on at `start`: its `;` or its closing brace.
 fn item_end(bytes: &[u8], start: usize) -> usize {
     let mut depth = 0;
-    // A `;` also stands in the type of an array.
+    // A `;` also stands in the type of an array; an attribute's own bracket may close first.
     let mut brackets = 0;
     for (offset, byte) in bytes[start..].iter().enumerate() {
         match byte {
@@ -172,7 +172,7 @@ fn item_end(bytes: &[u8], start: usize) -> usize {
                     return start + offset + 1;
                 }
             }
-            b';' if depth == 0 && brackets == 0 => return start + offset + 1,
+            b';' if depth == 0 && brackets <= 0 => return start + offset + 1,
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use phial_hub::{ErrorKind, Store, resolve, starter};
+use phial_hub::{ErrorKind, KNOWN_NAMES, Store, resolve, starter};
 
 use crate::pull::pull;
 
@@ -30,7 +30,7 @@ pub fn locate(model: Option<&str>, offline: bool) -> Result<Located> {
 /// A file or folder, or a model of the store; nothing is pulled.
 pub fn find(model: &str) -> Result<Located> {
     let path = Path::new(model);
-    if path.exists() {
+    if is_path(path) {
         return Ok(Located { path: path.to_path_buf(), name: served_name(path) });
     }
     let looks_like_a_path = model.starts_with(['.', '/', '~'])
@@ -47,8 +47,14 @@ pub fn find(model: &str) -> Result<Located> {
     Ok(Located { path: found.path(), name: found.manifest().name.clone() })
 }
 
+/// Whether it is here as a file or folder. A folder that happens to be called like a known model is
+/// not meant: `./starter` names it.
+fn is_path(path: &Path) -> bool {
+    path.exists() && !KNOWN_NAMES.iter().any(|known| path == Path::new(known.name))
+}
+
 fn find_or_pull(model: &str, offline: bool) -> Result<Located> {
-    if Path::new(model).exists() {
+    if is_path(Path::new(model)) {
         return find(model);
     }
     match find(model) {

@@ -98,6 +98,10 @@ fn it_says_paris_and_reads_three_thousand_tokens() {
     assert!(ask("What is the capital of France?", "32").contains("Paris"));
     let long = "The quick brown fox jumps over the lazy dog. ".repeat(300);
     assert!(!ask(&long, "4").trim().is_empty());
+    // A folder of the same name does not hide the model.
+    let here = tempfile::tempdir().unwrap();
+    fs::create_dir(here.path().join("starter")).unwrap();
+    succeed(phial(&home).current_dir(&here).args(["inspect", "starter"]));
     // Without a name and a network, the starter answers, and says that it is not Phi.
     let output = phial(&home).args(["run", "What is the capital of France?"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("Paris"));

@@ -14,7 +14,7 @@ use crate::server::Server;
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Serves on `listener` until `shutdown` is ready. Then no connection is accepted any more,
-/// answers get [`ServerOptions::shutdown_grace`] to end, those that do not are ended with an
+/// answers get [`ServerOptions::shutdown_grace`](crate::ServerOptions::shutdown_grace) to end, those that do not are ended with an
 /// error, and the engine's thread is joined.
 ///
 /// # Errors

@@ -11,8 +11,11 @@ use crate::{bundle, locate};
 
 pub fn run(arguments: &cli::Tokenize) -> Result<()> {
     let given = Path::new(&arguments.model);
-    let path =
-        if given.exists() { given.to_path_buf() } else { locate::find(&arguments.model)?.path };
+    let path = if given.join("tokenizer.json").is_file() || given.is_file() {
+        given.to_path_buf()
+    } else {
+        locate::find(&arguments.model)?.path
+    };
     let tokenizer = bundle::tokenizer(&path)?;
     let bytes = if arguments.text == "-" {
         let mut bytes = Vec::new();
