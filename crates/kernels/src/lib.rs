@@ -8,7 +8,7 @@
 //!
 //! **Start at** [`Lanes`]: every fast kernel is one body, written over its few vector operations;
 //! a tier is an implementation of it. Then [`packed`] for the layout and [`matmul`] for the
-//! product. [`reference`] holds the plain form of every operation: it is the specification, and
+//! product. [`mod@reference`] holds the plain form of every operation: it is the specification, and
 //! the tests hold each tier against it.
 
 pub mod activations;
