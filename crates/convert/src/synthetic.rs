@@ -73,8 +73,12 @@ const LONG_FACTORS: [f32; 48] = [
 /// Tokens of the nano vocabulary before the control tokens.
 const NANO_TOKENS: usize = 8000;
 
-/// Blocks that random weights are drawn from.
+/// Blocks that the random weights of a large tensor are drawn from.
 const BLOCKS: usize = 1024;
+
+/// A tensor of at most so many blocks draws none twice: rows of the nano embedding are one block
+/// each, and two equal rows would be two tokens that no logit tells apart.
+const OWN_BLOCKS_MAX: usize = 16_384;
 
 /// The published chat template.
 const TEMPLATE: &str = "{% for message in messages %}{% if message['role'] == 'system' and 'tools' in message and message['tools'] is not none %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|tool|>' + message['tools'] + '<|/tool|>' + '<|end|>' }}{% else %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}";
@@ -249,16 +253,21 @@ fn fill(writer: &mut Writer, info: &TensorInfo, seed: u64, pool: &Pool) -> Resul
     let block_bytes = info.dtype.row_bytes(block_len).expect("a block is a whole block");
     let deviation = (columns as f32).powf(-0.5);
     let mut random = Random(seed);
-    let values: Vec<f32> = (0..BLOCKS * block_len).map(|_| random.normal() * deviation).collect();
-    let mut table = vec![0; BLOCKS * block_bytes];
-    let parts: Vec<_> = table.chunks_mut(block_bytes).zip(values.chunks(block_len)).collect();
-    pool.for_each(parts, |(out, values)| quant::encode(info.dtype, values, out));
     let row_bytes = info.dtype.row_bytes(columns).expect("the recipe fits the rows");
     let whole = row_bytes / block_bytes * block_bytes;
+    let total = rows * whole / block_bytes;
+    let has_own = total <= OWN_BLOCKS_MAX;
+    let blocks = if has_own { total.max(1) } else { BLOCKS };
+    let values: Vec<f32> = (0..blocks * block_len).map(|_| random.normal() * deviation).collect();
+    let mut table = vec![0; blocks * block_bytes];
+    let parts: Vec<_> = table.chunks_mut(block_bytes).zip(values.chunks(block_len)).collect();
+    pool.for_each(parts, |(out, values)| quant::encode(info.dtype, values, out));
     let mut piece = Vec::new();
     for row in 0..rows {
-        for _ in 0..whole / block_bytes {
-            let block = random.next() as usize % BLOCKS;
+        let per_row = whole / block_bytes;
+        for index in 0..per_row {
+            let block =
+                if has_own { row * per_row + index } else { random.next() as usize % blocks };
             piece.extend_from_slice(&table[block * block_bytes..][..block_bytes]);
         }
         piece.extend_from_slice(&table[..row_bytes - whole]);

@@ -86,10 +86,10 @@ pub struct Run {
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     /// 0 always takes the likeliest token
-    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    #[arg(long, default_value_t = 0.0, value_name = "T", allow_negative_numbers = true)]
     pub temperature: f32,
     /// Sample from the likeliest tokens that make up this share
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    #[arg(long, default_value_t = 1.0, value_name = "P", allow_negative_numbers = true)]
     pub top_p: f32,
     /// The same seed gives the same text
     #[arg(long)]

@@ -66,9 +66,11 @@ pub fn pull(name: &str, recipe: Option<&str>, offline: bool) -> Result<Model> {
             match recipe {
                 None => fetch_all(&hub, draft, snapshot.model_files()?, &described, &mut progress)?,
                 Some(recipe) => {
-                    let name = source.store_name().as_str().replace('/', "--");
-                    let output = format!("{name}-{}.gguf", recipe.name());
-                    let arrival = Arrival { hub: &hub, snapshot: &snapshot, recipe, output };
+                    let name = source.store_name();
+                    let name = name.as_str();
+                    let output = format!("{}-{}.gguf", name.replace('/', "--"), recipe.name());
+                    let title = name.rsplit('/').next().unwrap_or(name).to_owned();
+                    let arrival = Arrival { hub: &hub, snapshot: &snapshot, recipe, output, title };
                     arrival.pull(draft, &described, &mut progress)?
                 }
             }
@@ -102,7 +104,10 @@ struct Arrival<'a> {
     hub: &'a Hub,
     snapshot: &'a Snapshot,
     recipe: Recipe,
+    /// The file.
     output: String,
+    /// What the file calls the model.
+    title: String,
 }
 
 impl Arrival<'_> {
@@ -127,9 +132,9 @@ impl Arrival<'_> {
             headers.push((*shard, self.header(shard)?));
         }
         let tensors: Vec<_> = headers.iter().flat_map(|(_, infos)| infos.clone()).collect();
-        let title = self.output.trim_end_matches(".gguf");
-        let plan =
-            Plan::from_safetensors(&tensors, &SideFiles::read(&folder)?, title, &self.recipe)?;
+        let files = SideFiles::read(&folder)?;
+        let plan = Plan::from_safetensors(&tensors, &files, &self.title, &self.recipe)
+            .with_context(|| described.to_owned())?;
         let mut growing = Growing::open(&folder, &self.output, &plan)?;
         let largest = shards.iter().filter_map(|shard| shard.bytes()).max().unwrap_or(0);
         draft.require_space(growing.bytes_left(&plan) + largest)?;

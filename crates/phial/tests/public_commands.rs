@@ -27,6 +27,19 @@ fn logits_of_safetensors_are_those_of_the_reference() {
 }
 
 #[test]
+fn greedy_text_crosses_the_boundary_as_the_reference_does() {
+    let home = tempfile::tempdir().unwrap();
+    for folder in ["text-tiny", "text-q"] {
+        let golden = Golden::open(&format!("{folder}/golden.safetensors"));
+        let expected = golden.ids("cross.ids");
+        for length in golden.ids("cross.prompt_len")[0] as usize..expected.len() {
+            let rows = logits(home.path(), &goldens(folder), &expected[..length], 1, EXACT);
+            assert_eq!(argmax(&rows[0]), expected[length], "{folder} after {length} tokens");
+        }
+    }
+}
+
+#[test]
 fn adapters_give_the_reference_logits() {
     let home = tempfile::tempdir().unwrap();
     let golden = Golden::open("text-tiny/golden-lora.safetensors");

@@ -92,7 +92,8 @@ fn impossible_requests_are_refused() {
         other.to_str().unwrap(),
     ];
     check(home.path(), &arguments, &["shape"]);
-    check(home.path(), &["run", "--model", model, "--temperature=-1", "Hi"], &["temperature"]);
+    check(home.path(), &["run", "--model", model, "--temperature", "-1", "Hi"], &["temperature"]);
+    check(home.path(), &["run", "--model", model, "--max-tokens", "0", "Hi"], &["--max-tokens"]);
     check(home.path(), &["run", "--model", model, "--top-p", "2", "Hi"], &["top_p"]);
     check(home.path(), &["serve", "--model", model], &["no tokenizer"]);
     check(home.path(), &["quantize", model, "x.gguf", "--type", "q9"], &["q9", "q4_k_m"]);

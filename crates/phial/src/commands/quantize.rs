@@ -1,5 +1,7 @@
 //! `phial quantize`
 
+use std::io::Write;
+
 use anyhow::{Result, ensure};
 use phial_convert::{Plan, Recipe, SideFiles, write_tensor};
 use phial_formats::gguf::Writer;
@@ -42,6 +44,7 @@ pub fn run(arguments: &cli::Quantize) -> Result<()> {
     }
     writer.finish()?;
     bar.finish();
-    println!("{}: {} as {}", output.display(), memory::show(total), recipe.name());
+    let (path, size) = (output.display(), memory::show(total));
+    writeln!(std::io::stdout(), "{path}: {size} as {}", recipe.name())?;
     Ok(())
 }

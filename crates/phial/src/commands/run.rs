@@ -1,13 +1,13 @@
 //! `phial run`: one answer, or a chat.
 
 use std::io::{IsTerminal, Read, Write};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use phial_engine::{
-    AdapterId, Engine, Event, FinishReason, Limits, Request, Sampling, SamplingOptions,
+    AdapterId, Engine, Event, FinishReason, Limits, Progress, Request, Sampling, SamplingOptions,
 };
 use phial_model::{Model, Precision};
 use phial_text::{ChatTemplate, Message, Prompt, Tokenizer};
@@ -19,7 +19,11 @@ use crate::cli;
 use crate::commands::serve::{entropy, limits};
 use crate::locate::locate;
 
+/// Prompt tokens that are read between two looks at Ctrl-C.
+const STEP_TOKENS: usize = 256;
+
 pub fn run(arguments: &cli::Run) -> Result<()> {
+    ensure!(arguments.max_tokens != Some(0), "--max-tokens is 0; it must be at least 1");
     let sampling = Sampling::new(SamplingOptions {
         temperature: arguments.temperature,
         top_p: arguments.top_p,
@@ -33,7 +37,12 @@ pub fn run(arguments: &cli::Run) -> Result<()> {
         None => None,
     };
     let (model, text) = bundle.text()?;
-    let limits = Limits { running_max: 1, adapters: 1, ..limits(&model, None) };
+    let limits = Limits {
+        running_max: 1,
+        adapters: 1,
+        step_tokens_max: STEP_TOKENS,
+        ..limits(&model, None)
+    };
     let tokenizer = Arc::clone(&text.tokenizer);
     let engine = Engine::new(Arc::new(model), Some(tokenizer), limits, entropy())?;
     let mut chat = Chat {
@@ -150,33 +159,31 @@ impl Chat {
             ..Request::new(self.tokenizer.encode_prompt(&prompt))
         };
         self.interrupted.store(false, Ordering::Relaxed);
+        let id = self.engine.submit(request, Duration::ZERO)?;
+        let mut out = std::io::stdout().lock();
         let mut answer = String::new();
         let mut cut = false;
-        let mut failed = None;
-        let interrupted = Arc::clone(&self.interrupted);
-        self.engine.run_to_end(request, |event| {
-            let text = match &event {
-                Event::Token { text, .. } => text,
-                Event::Finished { text, reason, .. } => {
-                    cut = *reason == FinishReason::Length;
-                    text
-                }
-            };
-            answer.push_str(text);
-            let mut out = std::io::stdout().lock();
-            if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                failed = Some(error);
-                return ControlFlow::Break(());
+        let mut events = Vec::new();
+        // Between steps, so that Ctrl-C stops the reading of a long prompt too.
+        while !self.interrupted.load(Ordering::Relaxed)
+            && self.engine.step(Duration::ZERO, &mut events) != Progress::Idle
+        {
+            for event in events.drain(..) {
+                let text = match &event {
+                    Event::Token { text, .. } => text,
+                    Event::Finished { text, reason, .. } => {
+                        cut = *reason == FinishReason::Length;
+                        text
+                    }
+                };
+                answer.push_str(text);
+                out.write_all(text.as_bytes())?;
+                out.flush()?;
             }
-            match interrupted.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(error.into());
         }
-        println!();
+        // Nothing is left of one that finished.
+        self.engine.cancel(id);
+        writeln!(out)?;
         if cut {
             eprintln!("(cut: the limit of tokens was reached)");
         }

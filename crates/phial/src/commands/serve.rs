@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use phial_engine::{Engine, Limits};
@@ -21,6 +21,9 @@ const CACHE_SHARE: f64 = 0.6;
 
 /// Keys and values get at least this, in bytes, whatever the system says.
 const CACHE_BYTES_MIN: u64 = 256 << 20;
+
+/// How long answers may go on after a signal to stop. Service managers kill after ten seconds.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 pub fn run(arguments: &cli::Serve) -> Result<()> {
     log_to_stderr();
@@ -43,7 +46,8 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         context_tokens: context,
     };
     let cors = if arguments.cors { Cors::AnyOrigin } else { Cors::Off };
-    let options = ServerOptions { cors, ..ServerOptions::default() };
+    let shutdown_grace = SHUTDOWN_GRACE;
+    let options = ServerOptions { cors, shutdown_grace, ..ServerOptions::default() };
     eprintln!(
         "{name}: context {context} tokens, {} threads, {}",
         compute.pool.threads(),
@@ -57,9 +61,12 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     runtime.block_on(async {
         let listener = listen(&arguments.host, arguments.port).await?;
         let address = listener.local_addr().context("cannot read the address")?;
-        greet(address, &name)?;
+        // Before anybody can know that the server runs.
+        let stop = stop_signal()?;
+        // A server whose output nobody reads serves all the same.
+        let _ = greet(address, &name);
         let server = Server::new(served, EngineHandle::start(engine), options);
-        phial_serve::serve(server, listener, stop_signal()).await.context("the server stopped")
+        phial_serve::serve(server, listener, stop).await.context("the server stopped")
     })
 }
 
@@ -77,6 +84,8 @@ fn greet(address: SocketAddr, name: &str) -> Result<()> {
     };
     let body = serde_json::json!({
         "model": name,
+        // The API samples unless told otherwise; the first answer seen should be the likeliest.
+        "temperature": 0,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
     });
     let mut out = std::io::stdout().lock();
@@ -118,28 +127,35 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
-/// Ctrl-C, or the signal that service managers send.
-async fn stop_signal() {
-    let interrupt = async {
-        // Without a handler the signal ends the program as it always does.
+/// Listens from here on for Ctrl-C and the signal that service managers send; what is returned is
+/// ready when one of them came.
+#[cfg(unix)]
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        say_stopping();
+    })
+}
+
+/// Ready when Ctrl-C came.
+#[cfg(not(unix))]
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without a handler Ctrl-C ends the program as it always does.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    () = interrupt => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            Err(_) => interrupt.await,
-        }
-    }
-    #[cfg(not(unix))]
-    interrupt.await;
-    eprintln!("stopping: running answers may finish");
+        say_stopping();
+    })
+}
+
+fn say_stopping() {
+    eprintln!("stopping: running answers have {} seconds to end", SHUTDOWN_GRACE.as_secs());
 }

@@ -1,5 +1,7 @@
 //! `phial synth`
 
+use std::io::Write;
+
 use anyhow::Result;
 use phial_convert::{Preset, Recipe, synthesise};
 use phial_kernels::Pool;
@@ -19,6 +21,7 @@ pub fn run(arguments: &cli::Synth) -> Result<()> {
     };
     synthesise(&arguments.output, preset, &recipe, arguments.seed, &pool, &mut report)?;
     bar.finish();
-    println!("{}: {} of random weights", arguments.output.display(), memory::show(size));
+    let output = arguments.output.display();
+    writeln!(std::io::stdout(), "{output}: {} of random weights", memory::show(size))?;
     Ok(())
 }

@@ -1,0 +1,165 @@
+//! A running server: what it generates, and how it stops.
+
+mod driving;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use driving::{argmax, feed, logits, phial, succeed};
+use phial_convert::tokenizer_of;
+use phial_formats::Gguf;
+use serde_json::{Value, json};
+
+/// A server on a free port, killed when the test is over.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    fn start(home: &Path, model: &Path) -> Self {
+        let mut command = phial(home);
+        command.args(["serve", "--port", "0", "--model"]).arg(model);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").expect("an address");
+        Self { child, address: address.to_owned() }
+    }
+
+    /// Sends a chat request; what follows the head of the answer.
+    fn chat(&self, body: &Value) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let body = body.to_string();
+        write!(
+            stream,
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )
+        .unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        reader
+    }
+
+    /// Sends Ctrl-C's signal and waits for the end.
+    #[cfg(unix)]
+    fn interrupt(&mut self) -> (ExitStatus, Duration) {
+        let asked = Instant::now();
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        while asked.elapsed() < Duration::from_secs(60) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, asked.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server still runs a minute after the signal");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn nano(home: &Path) -> PathBuf {
+    let path = home.join("nano.gguf");
+    succeed(phial(home).args(["synth", "--preset", "phi-4-mini-nano"]).arg(&path));
+    path
+}
+
+/// The logarithm of the probability of `id`.
+fn log_probability(row: &[f32], id: u32) -> f64 {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = row.iter().map(|value| f64::from(value - largest).exp()).sum();
+    f64::from(row[id as usize] - largest) - total.ln()
+}
+
+/// An answer that begins before the boundary of LongRoPE and ends behind it, against a fresh
+/// reading of the whole sequence at every length.
+#[test]
+fn an_answer_across_the_boundary_is_that_of_a_fresh_prompt_at_every_length() {
+    let home = tempfile::tempdir().unwrap();
+    let model = nano(home.path());
+    let gguf = Gguf::open(&model).unwrap();
+    let tokenizer = tokenizer_of(gguf.metadata(), "nano").unwrap().unwrap();
+    let tokenize = |text: &str| -> Vec<u32> {
+        let mut command = phial(home.path());
+        command.args(["tokenize", "--special", "-", "--model"]).arg(&model);
+        let output = feed(&mut command, text.as_bytes());
+        let line = String::from_utf8(output.stdout).unwrap();
+        line.split_whitespace().map(|id| id.parse().unwrap()).collect()
+    };
+    let question = " the".repeat(4089);
+    let mut ids = tokenize(&format!("<|user|>{question}<|end|><|assistant|>"));
+    assert!((4090..=4094).contains(&ids.len()), "{} tokens", ids.len());
+
+    let server = Running::start(home.path(), &model);
+    let request = json!({
+        "model": "nano", "temperature": 0, "max_tokens": 10, "logprobs": true,
+        "messages": [{"role": "user", "content": question}],
+    });
+    let mut answer = String::new();
+    server.chat(&request).read_to_string(&mut answer).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["usage"]["prompt_tokens"], ids.len(), "{}", answer["usage"]);
+    let choice = &answer["choices"][0];
+    let steps = choice["logprobs"]["content"].as_array().unwrap();
+    let first = ids.len();
+    for step in steps {
+        let row = logits(home.path(), &model, &ids, 1, &["--precision", "auto"]).remove(0);
+        let best = argmax(&row);
+        let bytes = step["bytes"].as_array().unwrap();
+        let bytes: Vec<_> = bytes.iter().map(|byte| byte.as_u64().unwrap() as u8).collect();
+        assert_eq!(tokenizer.token_bytes(best).unwrap(), bytes, "after {} tokens", ids.len());
+        let difference = step["logprob"].as_f64().unwrap() - log_probability(&row, best);
+        assert!(difference.abs() < 1e-4, "after {} tokens: {difference}", ids.len());
+        ids.push(best);
+    }
+    assert!(ids.len() > 4098, "the answer ended after {} tokens, before the boundary", ids.len());
+    assert_eq!(choice["message"]["content"], tokenizer.decode(&ids[first..], true));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_signal_of_ctrl_c_ends_streams_and_the_server() {
+    let home = tempfile::tempdir().unwrap();
+    let model = nano(home.path());
+    let mut server = Running::start(home.path(), &model);
+    let request = json!({
+        "model": "nano", "temperature": 0, "max_tokens": 100_000, "stream": true,
+        // Nothing ends the answer but its length.
+        "logit_bias": {"8000": -100, "8005": -100},
+        "messages": [{"role": "user", "content": "Go on for ever."}],
+    });
+    let mut stream = server.chat(&request);
+    let mut line = String::new();
+    while !line.contains("\"content\"") {
+        line.clear();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream ended early");
+    }
+    let (status, taken) = server.interrupt();
+    assert_eq!(status.code(), Some(0));
+    assert!(taken < Duration::from_secs(10), "it took {taken:?}");
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("the stream ends as HTTP streams do");
+    assert!(rest.contains("error") || rest.contains("[DONE]"), "the last was {rest:?}");
+
+    // Without a request, it ends at once.
+    let mut idle = Running::start(home.path(), &model);
+    let (status, taken) = idle.interrupt();
+    assert_eq!(status.code(), Some(0));
+    assert!(taken < Duration::from_secs(2), "it took {taken:?}");
+}
