@@ -176,6 +176,12 @@ impl Store {
         Ok(Draft { store: self.clone(), name: name.clone(), folder, _lock: lock })
     }
 
+    /// Returns as soon as nobody makes or removes the model of that name.
+    pub fn wait(&self, name: &ModelName) -> Result<()> {
+        let (file, path) = self.lock_file(name)?;
+        file.lock().map_err(|error| Error::io("lock", &path, error))
+    }
+
     fn model_folder(&self, name: &ModelName) -> PathBuf {
         self.models.join(name.folder_name())
     }
@@ -186,11 +192,7 @@ impl Store {
 
     /// The lock goes with the returned file, also when the process is killed.
     fn lock(&self, name: &ModelName) -> Result<File> {
-        let folder = self.models.join(".lock");
-        fs::create_dir_all(&folder).map_err(|error| Error::io("create", &folder, error))?;
-        let path = folder.join(name.folder_name());
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(|error| Error::io("write", &path, error))?;
+        let (file, path) = self.lock_file(name)?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => {
@@ -199,6 +201,15 @@ impl Store {
             }
             Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
         }
+    }
+
+    fn lock_file(&self, name: &ModelName) -> Result<(File, PathBuf)> {
+        let folder = self.models.join(".lock");
+        fs::create_dir_all(&folder).map_err(|error| Error::io("create", &folder, error))?;
+        let path = folder.join(name.folder_name());
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = file.map_err(|error| Error::io("write", &path, error))?;
+        Ok((file, path))
     }
 
     /// Moves a folder out of sight first: half a model is never seen.

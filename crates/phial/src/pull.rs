@@ -11,7 +11,7 @@ use phial_formats::gguf::Writer;
 use phial_formats::safetensors::{header_bytes, header_of};
 use phial_formats::{Safetensors, TensorInfo, WeightSource};
 use phial_hub::{
-    Draft, Hub, Model, Progress, RemoteFile, Snapshot, Source, Store, resolve, starter,
+    Draft, ErrorKind, Hub, Model, Progress, RemoteFile, Snapshot, Source, Store, resolve, starter,
 };
 use phial_kernels::Pool;
 
@@ -23,7 +23,7 @@ const DEFAULT_RECIPE: &str = "q4_k_m";
 /// The word for "as the publisher has it".
 const ORIGINAL: &str = "original";
 
-/// Gets a model into the store, or finds it there.
+/// Gets a model into the store, or finds it there. Waits while another process gets the same.
 pub fn pull(name: &str, recipe: Option<&str>, offline: bool) -> Result<Model> {
     let source = resolve(name)?;
     let store = Store::open()?;
@@ -39,39 +39,62 @@ pub fn pull(name: &str, recipe: Option<&str>, offline: bool) -> Result<Model> {
         Some(recipe) => format!("{source} as {}", recipe.name()),
         None => source.to_string(),
     };
-    if let Ok(Some(model)) = store.find(&source.store_name())
-        && model.manifest().source == described
-    {
-        return Ok(model);
+    loop {
+        if let Ok(Some(model)) = store.find(&source.store_name())
+            && model.manifest().source == described
+        {
+            return Ok(model);
+        }
+        match fetch(&store, &source, recipe.as_ref(), &described, offline) {
+            Err(error) if is_busy(&error) => {
+                eprintln!("another process is getting {name}; waiting for it (Ctrl-C gives up)");
+                store.wait(&source.store_name())?;
+            }
+            outcome => return outcome,
+        }
     }
-    let mut bar = Bytes::new(name);
+}
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    let known = error.downcast_ref::<phial_hub::Error>();
+    known.is_some_and(|error| error.kind() == ErrorKind::Busy)
+}
+
+fn fetch(
+    store: &Store,
+    source: &Source,
+    recipe: Option<&Recipe>,
+    described: &str,
+    offline: bool,
+) -> Result<Model> {
+    let name = source.store_name();
+    let mut bar = Bytes::new(name.as_str());
     let mut progress =
         |progress: Progress<'_>| bar.set(progress.file, progress.bytes_done, progress.bytes_total);
-    let model = match &source {
+    let model = match source {
         Source::Starter => {
             ensure!(recipe.is_none(), "the starter comes in one precision only; leave --type out");
-            starter::pull(&store, offline, &mut progress)?
+            starter::pull(store, offline, &mut progress)?
         }
         Source::File { repository, revision, path } => {
             ensure!(recipe.is_none(), "--type is for repositories of safetensors; leave it out");
             let hub = Hub::from_environment(offline)?;
-            let draft = store.begin(&source.store_name())?;
+            let draft = store.begin(&name)?;
             let snapshot = hub.files(repository, revision)?;
-            fetch_all(&hub, draft, snapshot.file_parts(path)?, &described, &mut progress)?
+            fetch_all(&hub, draft, snapshot.file_parts(path)?, described, &mut progress)?
         }
         Source::Repository { repository, revision, .. } => {
             let hub = Hub::from_environment(offline)?;
-            let draft = store.begin(&source.store_name())?;
+            let draft = store.begin(&name)?;
             let snapshot = hub.files(repository, revision)?;
             match recipe {
-                None => fetch_all(&hub, draft, snapshot.model_files()?, &described, &mut progress)?,
+                None => fetch_all(&hub, draft, snapshot.model_files()?, described, &mut progress)?,
                 Some(recipe) => {
-                    let name = source.store_name();
                     let name = name.as_str();
                     let output = format!("{}-{}.gguf", name.replace('/', "--"), recipe.name());
                     let title = name.rsplit('/').next().unwrap_or(name).to_owned();
                     let arrival = Arrival { hub: &hub, snapshot: &snapshot, recipe, output, title };
-                    arrival.pull(draft, &described, &mut progress)?
+                    arrival.pull(draft, described, &mut progress)?
                 }
             }
         }
@@ -103,7 +126,7 @@ fn fetch_all(
 struct Arrival<'a> {
     hub: &'a Hub,
     snapshot: &'a Snapshot,
-    recipe: Recipe,
+    recipe: &'a Recipe,
     /// The file.
     output: String,
     /// What the file calls the model.
@@ -133,7 +156,7 @@ impl Arrival<'_> {
         }
         let tensors: Vec<_> = headers.iter().flat_map(|(_, infos)| infos.clone()).collect();
         let files = SideFiles::read(&folder)?;
-        let plan = Plan::from_safetensors(&tensors, &files, &self.title, &self.recipe)
+        let plan = Plan::from_safetensors(&tensors, &files, &self.title, self.recipe)
             .with_context(|| described.to_owned())?;
         let mut growing = Growing::open(&folder, &self.output, &plan)?;
         let largest = shards.iter().filter_map(|shard| shard.bytes()).max().unwrap_or(0);

@@ -4,6 +4,7 @@ mod driving;
 mod loopback_hub;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -98,14 +99,23 @@ fn an_interrupted_pull_goes_on_and_gives_the_same_bytes() {
     let mut command = from_hub(&home, &hub);
     let mut killed = command.args(pull).stderr(Stdio::null()).spawn().unwrap();
     reached.recv_timeout(Duration::from_secs(60)).expect("the second shard is asked for");
-    // Somebody else may not touch the model meanwhile.
-    assert!(refuse(from_hub(&home, &hub).args(pull)).contains("another process"));
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    // Nobody else touches the model meanwhile: a second pull waits, a removal is refused.
+    let mut command = from_hub(&home, &hub);
+    let mut waiting =
+        command.args(pull).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut notices = BufReader::new(waiting.stderr.take().unwrap());
+    notices.read_line(&mut line).unwrap();
+    assert!(line.contains("waiting for it"), "{line}");
+    assert!(refuse(phial(&home).args(["rm", REPOSITORY])).contains("another process"));
     assert!(succeed(phial(&home).arg("list")).contains("no models yet"));
 
     hub.take_requests();
-    let said = succeed(from_hub(&home, &hub).args(pull));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let said = waiting.wait_with_output().unwrap();
+    assert!(said.status.success());
+    let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains(REPOSITORY), "{said}");
     let requests = hub.take_requests();
     // The first shard is in the growing file: only its header is read again.
