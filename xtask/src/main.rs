@@ -15,6 +15,7 @@ mod source;
 mod steps;
 mod supply_chain;
 mod tidy;
+mod tiers;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,7 +26,8 @@ use workspace::Workspace;
 const HELP: &str = "\
 Usage: cargo xtask TASK
 
-  test [--only STEP,STEP]     every test; steps: fmt clippy tidy tests docs deny end-to-end
+  test [--only STEP,STEP]     every test; steps: fmt tidy clippy tests docs deny tiers
+                              end-to-end
   tidy                        the rules of the workspace, one violation a line
   goldens                     compares goldens/ with the folder they were copied from
   bench-peers [--model starter|phi-4-mini] [--threads 2] [--runs 3]

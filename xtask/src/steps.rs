@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{end_to_end, process, supply_chain, tidy};
+use crate::{end_to_end, process, supply_chain, tidy, tiers};
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("tests", tests),
     ("docs", documentation),
     ("deny", supply_chain::check),
+    ("tiers", tiers::check),
     ("end-to-end", end_to_end::check),
 ];
 

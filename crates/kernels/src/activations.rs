@@ -45,6 +45,20 @@ pub struct Activations {
     scales: Vec<f32>,
     /// `[code rows, columns / 16]`: sums of codes, which take off a weight's zero point.
     sums: Vec<i32>,
+    /// `[code rows, columns / 32]`: sums of what the codes stand for, which a minimum multiplies.
+    offsets: Vec<f32>,
+}
+
+/// A row of codes by groups of 32.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupedRow<'a> {
+    pub codes: &'a [[i8; GROUP]],
+    /// `value ≈ scale * code`
+    pub scales: &'a [f32],
+    /// Sums of the codes of both halves.
+    pub sums: &'a [[i32; 2]],
+    /// `scale * sum of codes`
+    pub offsets: &'a [f32],
 }
 
 /// One row on its way in: where its parts go.
@@ -59,6 +73,7 @@ struct CodedRow<'a> {
     codes: &'a mut [i8],
     scales: &'a mut [f32],
     sums: &'a mut [i32],
+    offsets: &'a mut [f32],
 }
 
 impl Default for Activations {
@@ -71,6 +86,7 @@ impl Default for Activations {
             codes: Vec::new(),
             scales: Vec::new(),
             sums: Vec::new(),
+            offsets: Vec::new(),
         }
     }
 }
@@ -96,15 +112,17 @@ impl Activations {
         &self.values[..self.rows * self.columns]
     }
 
-    /// The 8-bit form of `row`: codes, scales per 32 columns, sums per 16.
+    /// The 8-bit form of `row`.
     #[inline(always)]
-    pub(crate) fn quantized_row(&self, row: usize) -> (&[i8], &[f32], &[i32]) {
-        let (wide, half) = (self.columns / GROUP, self.columns / (GROUP / 2));
-        (
-            &self.codes[row * self.columns..][..self.columns],
-            &self.scales[row * wide..][..wide],
-            &self.sums[row * half..][..half],
-        )
+    pub(crate) fn grouped_row(&self, row: usize) -> GroupedRow<'_> {
+        let groups = self.columns / GROUP;
+        let codes = &self.codes[row * self.columns..][..self.columns];
+        GroupedRow {
+            codes: codes.as_chunks().0,
+            scales: &self.scales[row * groups..][..groups],
+            sums: self.sums[2 * row * groups..][..2 * groups].as_chunks().0,
+            offsets: &self.offsets[row * groups..][..groups],
+        }
     }
 
     /// Fills `rows` rows of `columns` columns: `fill(row, out)` writes the f32 values, and `kind`
@@ -124,6 +142,7 @@ impl Activations {
         grow(&mut self.codes, coded, 0);
         grow(&mut self.scales, coded / GROUP, 0.0);
         grow(&mut self.sums, coded / (GROUP / 2), 0);
+        grow(&mut self.offsets, coded / GROUP, 0.0);
         let run = |row: Row<'_>| {
             fill(row.index, row.values);
             if kind != Codes::None {
@@ -152,10 +171,12 @@ impl Activations {
             .chunks_mut(columns.max(1))
             .zip(self.scales[..coded / GROUP].chunks_mut((columns / GROUP).max(1)))
             .zip(self.sums[..coded / 16].chunks_mut((columns / 16).max(1)))
-            .map(|((codes, scales), sums)| CodedRow { codes, scales, sums });
+            .zip(self.offsets[..coded / GROUP].chunks_mut((columns / GROUP).max(1)))
+            .map(|(((codes, scales), sums), offsets)| CodedRow { codes, scales, sums, offsets });
         let first: Vec<_> = code_rows.by_ref().take(rows).collect();
         let mut first = first.into_iter();
-        let empty = || CodedRow { codes: &mut [], scales: &mut [], sums: &mut [] };
+        let empty =
+            || CodedRow { codes: &mut [], scales: &mut [], sums: &mut [], offsets: &mut [] };
         self.values[..rows * columns].chunks_mut(columns).enumerate().map(move |(index, values)| {
             let first = first.next().unwrap_or_else(empty);
             Row { index, values, first, rest: code_rows.next() }
@@ -214,5 +235,6 @@ fn quantize_group<L: Lanes>(lanes: L, values: &[f32], index: usize, out: &mut Co
         sums[part * L::COUNT / 16] += sum;
     }
     out.scales[index] = scale;
+    out.offsets[index] = scale * (sums[0] + sums[1]) as f32;
     scale
 }

@@ -3,9 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(target_arch = "aarch64")]
+use crate::arm::{
+    byte_dot::{DotProduct, MixedDotProduct, Widening},
+    neon::Neon,
+};
 use crate::lanes::{Kernel, Portable};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use crate::wasm::Simd128;
 #[cfg(target_arch = "x86_64")]
-use crate::x86::{avx2::Avx2, avx512::Avx512};
+use crate::x86::{
+    avx2::Avx2,
+    avx512::Avx512,
+    byte_dot::{Pairs, VexVnni, Vnni},
+};
 
 /// A set of instructions that the kernels are compiled for; the value proves that they are there.
 #[derive(Clone, Copy, Debug)]
@@ -14,10 +25,31 @@ pub enum Tier {
     Portable,
     /// x86-64 with AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    /// x86-64 with AVX-512 and VNNI.
+    Avx2(Avx2<Pairs>),
+    /// The same and AVX-VNNI.
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    AvxVnni(Avx2<VexVnni>),
+    /// The same in the encoding of AVX-512, for CPUs that know only that one.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnniLong(Avx2<Vnni>),
+    /// x86-64 with AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512<Pairs>),
+    /// The same and VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Avx512<Vnni>),
+    /// 64-bit Arm with NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon<Widening>),
+    /// The same and the dot instructions.
+    #[cfg(target_arch = "aarch64")]
+    NeonDotProduct(Neon<DotProduct>),
+    /// The same and the dot instruction of mixed signs.
+    #[cfg(target_arch = "aarch64")]
+    NeonI8mm(Neon<MixedDotProduct>),
+    /// WebAssembly with 128-bit vectors.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
 }
 
 impl Tier {
@@ -26,9 +58,20 @@ impl Tier {
         let mut tiers = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            tiers.extend(Avx512::detect().map(Tier::Avx512));
-            tiers.extend(Avx2::detect().map(Tier::Avx2));
+            tiers.extend(Avx512::<Vnni>::detect().map(Tier::Avx512Vnni));
+            let short = Avx2::<VexVnni>::detect().map(Tier::AvxVnni);
+            tiers.extend(short.or_else(|| Avx2::<Vnni>::detect().map(Tier::AvxVnniLong)));
+            tiers.extend(Avx512::<Pairs>::detect().map(Tier::Avx512));
+            tiers.extend(Avx2::<Pairs>::detect().map(Tier::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            tiers.extend(Neon::<MixedDotProduct>::detect().map(Tier::NeonI8mm));
+            tiers.extend(Neon::<DotProduct>::detect().map(Tier::NeonDotProduct));
+            tiers.extend(Neon::<Widening>::detect().map(Tier::Neon));
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        tiers.extend([Tier::Simd128(Simd128)]);
         tiers.push(Tier::Portable);
         tiers
     }
@@ -44,14 +87,26 @@ impl Tier {
         }
     }
 
-    /// `portable`, `avx2` or `avx512`.
+    /// As in `PHIAL_ISA`: `portable`, `avx2`, `neon-dotprod`, ...
     pub fn name(self) -> &'static str {
         match self {
             Tier::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Tier::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Tier::AvxVnni(_) | Tier::AvxVnniLong(_) => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Tier::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512Vnni(_) => "avx512vnni",
+            #[cfg(target_arch = "aarch64")]
+            Tier::Neon(_) => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonDotProduct(_) => "neon-dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonI8mm(_) => "neon-i8mm",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Tier::Simd128(_) => "simd128",
         }
     }
 
@@ -63,7 +118,21 @@ impl Tier {
             #[cfg(target_arch = "x86_64")]
             Tier::Avx2(lanes) => lanes.run(kernel),
             #[cfg(target_arch = "x86_64")]
+            Tier::AvxVnni(lanes) => lanes.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Tier::AvxVnniLong(lanes) => lanes.run(kernel),
+            #[cfg(target_arch = "x86_64")]
             Tier::Avx512(lanes) => lanes.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx512Vnni(lanes) => lanes.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Tier::Neon(lanes) => lanes.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonDotProduct(lanes) => lanes.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Tier::NeonI8mm(lanes) => lanes.run(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Tier::Simd128(lanes) => lanes.run(kernel),
         }
     }
 }

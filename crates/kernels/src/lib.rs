@@ -12,16 +12,22 @@
 //! the tests hold each tier against it.
 
 pub mod activations;
+#[cfg(target_arch = "aarch64")]
+mod arm;
 pub mod attention;
 mod buffer;
 pub mod cpu;
 mod disjoint;
 pub mod elementwise;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod features;
 pub mod lanes;
 pub mod matmul;
 pub mod packed;
 pub mod pool;
 pub mod reference;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

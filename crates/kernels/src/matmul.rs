@@ -7,11 +7,11 @@
 
 mod forms;
 
-use crate::activations::{Activations, GROUP};
+use crate::activations::{Activations, GROUP, GroupedRow};
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
 use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL_ROWS};
-use crate::packed::{Form, PackedMatrix};
+use crate::packed::{Block, Form, PackedMatrix};
 use crate::pool::Pool;
 use forms::{GroupForm, GroupScales};
 use phial_tensor::DType;
@@ -22,9 +22,8 @@ const TILE_BYTES_MAX: usize = 256 * 1024;
 /// Tiles per thread that make an even split likely when a core is lost.
 const TILES_PER_THREAD: usize = 8;
 
-/// With so few rows a tile waits for memory and not for arithmetic, and asks for weights this many
-/// bytes ahead: the processor's own prefetch stops at every page.
-const FEW_ROWS: usize = 2;
+/// The first rows that meet a tile ask for its weights this many bytes ahead: they come from
+/// memory, and the processor's own prefetch stops at every page.
 const PREFETCH_BYTES: usize = 4096;
 
 /// One weight matrix of a product and where its outputs go.
@@ -121,12 +120,12 @@ impl Tile<'_> {
     /// `R` rows from `row` on with every panel of the tile; returns `R`.
     #[inline(always)]
     fn quantized_rows<L: Lanes, G: GroupForm, const R: usize>(self, lanes: L, row: usize) -> usize {
-        let rows: [_; R] = std::array::from_fn(|r| self.input.quantized_row(row + r));
+        let rows: [_; R] = std::array::from_fn(|r| self.input.grouped_row(row + r));
         for panel in self.first..self.end {
-            let (codes, scales) = self.product.weights.panel(panel);
+            let bytes = self.product.weights.panel(panel);
             let mut sums = [[0.0_f32; PANEL_ROWS]; R];
             for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
-                let lane_sums = panel_lanes::<L, G, R>(lanes, codes, scales, &rows, lane);
+                let lane_sums = panel_lanes::<L, G, R>(lanes, bytes, rows, lane, row == 0);
                 for (sums, value) in sums.iter_mut().zip(lane_sums) {
                     lanes.store(value, &mut sums[lane..]);
                 }
@@ -170,7 +169,7 @@ impl Tile<'_> {
         let values = self.input.values();
         let rows: [&[f32]; R] = std::array::from_fn(|r| &values[(row + r) * columns..][..columns]);
         for panel in self.first..self.end {
-            let (codes, _) = self.product.weights.panel(panel);
+            let codes = self.product.weights.panel(panel);
             let mut sums = [[0.0_f32; PANEL_ROWS]; R];
             for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
                 // Two sums, of even and of odd columns, hide the latency of the multiply-add.
@@ -203,112 +202,130 @@ impl Tile<'_> {
     }
 }
 
-type QuantizedRow<'a> = (&'a [i8], &'a [f32], &'a [i32]);
-
-/// The same by groups: 32 codes, one scale, the sums of both halves.
-type GroupedRow<'a> = (&'a [[i8; GROUP]], &'a [f32], &'a [[i32; 2]]);
+/// Repeats a block for `$row` = 0, 1, ... below `$count` (at most 8) as straight code: sums of
+/// several rows then stay in registers, which a loop of this length does not achieve.
+macro_rules! each_row {
+    ($row:ident < $count:ident, $body:block) => {
+        each_row!(@ $row $count $body 0 1 2 3 4 5 6 7)
+    };
+    (@ $row:ident $count:ident $body:block $($index:literal)*) => {
+        $(if $index < $count {
+            let $row = $index;
+            $body
+        })*
+    };
+}
 
 /// The dot products of `R` rows of activations with the weight rows `lane..lane + COUNT`.
 #[inline(always)]
 fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
     lanes: L,
-    codes: &[u8],
-    scales: &[u8],
-    rows: &[QuantizedRow<'_>; R],
+    panel: &[u8],
+    rows: [GroupedRow<'_>; R],
     lane: usize,
+    ahead: bool,
 ) -> [L::F; R] {
-    let zero = if G::WIDE { L::WIDE_OFFSET } else { G::ZERO };
+    let Block { groups, scale_bytes, code_bytes } = G::BLOCK;
     let mut sums = [lanes.splat(0.0); R];
-    let groups = codes.len() / G::CODE_BYTES;
-    // Equal lengths, said once: the loops below need no checks and unroll.
-    let rows: [GroupedRow<'_>; R] = std::array::from_fn(|r| {
-        let (codes, scales, sums) = rows[r];
-        (&codes.as_chunks().0[..groups], &scales[..groups], &sums.as_chunks().0[..groups])
+    let blocks = rows[0].codes.len() / groups;
+    // Equal lengths, said once: the loops below need no checks.
+    let rows = rows.map(|row| GroupedRow {
+        codes: &row.codes[..blocks * groups],
+        scales: &row.scales[..blocks * groups],
+        sums: &row.sums[..blocks * groups],
+        offsets: &row.offsets[..blocks * groups],
     });
-    for group in 0..groups {
-        let codes = &codes[group * G::CODE_BYTES..][..G::CODE_BYTES];
-        if R <= FEW_ROWS && lane == 0 {
-            for line in (0..G::CODE_BYTES).step_by(64) {
-                lanes.prefetch(codes, PREFETCH_BYTES + line);
+    for (index, block) in panel.chunks_exact(G::BLOCK.bytes()).take(blocks).enumerate() {
+        let (scales, codes) = block.split_at(scale_bytes);
+        let block_scales = G::block_scales(lanes, scales, lane);
+        for group in 0..groups {
+            let codes = &codes[group * code_bytes..][..code_bytes];
+            if ahead && lane == 0 {
+                for line in (0..code_bytes + scale_bytes / groups).step_by(64) {
+                    lanes.prefetch(codes, PREFETCH_BYTES + line);
+                }
             }
-        }
-        let codes = G::codes(lanes, codes, lane);
-        let weight = G::scales(lanes, scales, group, lane);
-        for r in 0..R {
-            let (row, row_scales, row_sums) = rows[r];
-            let (row, scale) = (&row[group], row_scales[group]);
-            let [low_sum, high_sum] = row_sums[group];
-            sums[r] = if G::SPLIT {
-                let low = half_dot::<L, G>(lanes, &codes, row, 0, -zero * low_sum);
-                let high = half_dot::<L, G>(lanes, &codes, row, 4, -zero * high_sum);
-                let scale_lanes = lanes.splat(scale);
-                let low = lanes.mul(lanes.to_float(low), scale_lanes);
-                let high = lanes.mul(lanes.to_float(high), scale_lanes);
-                let sum = lanes.fma(low, weight.low, sums[r]);
-                lanes.fma(high, weight.high, sum)
-            } else {
-                let start = -zero * (low_sum + high_sum);
-                let dot = half_dot::<L, G>(lanes, &codes, row, 0, start);
-                let dot = add_half_dot::<L, G>(lanes, &codes, row, 4, dot);
-                lanes.fma(lanes.mul(lanes.to_float(dot), lanes.splat(scale)), weight.low, sums[r])
-            };
-            if G::MINIMUM {
-                sums[r] = add_minimum::<L, G>(lanes, &weight, scale, (low_sum, high_sum), sums[r]);
-            }
+            let codes = G::codes(lanes, codes, lane);
+            let weight = G::scales(lanes, scales, block_scales, group, lane);
+            let at = index * groups + group;
+            each_row!(r < R, {
+                sums[r] = add_group::<L, G>(lanes, &codes, &weight, (&rows[r], at), sums[r]);
+            });
         }
     }
     sums
 }
 
+/// Adds the products of one group of one row.
 #[inline(always)]
-fn half_dot<L: Lanes, G: GroupForm>(
+fn add_group<L: Lanes, G: GroupForm>(
     lanes: L,
     codes: &[L::B; 8],
-    row: &[i8; GROUP],
-    first: usize,
-    start: i32,
-) -> L::I {
-    add_half_dot::<L, G>(lanes, codes, row, first, lanes.splat_int(start))
+    weight: &GroupScales<L>,
+    (row, group): (&GroupedRow<'_>, usize),
+    sum: L::F,
+) -> L::F {
+    let zero = if G::WIDE { L::WIDE_OFFSET } else { G::ZERO };
+    let (row_codes, scale) = (&row.codes[group], lanes.splat(row.scales[group]));
+    let [low_sum, high_sum] = row.sums[group];
+    if G::SPLIT {
+        let low = add_half_dot::<L, G>(lanes, codes, row_codes, 0, -zero * low_sum);
+        let high = add_half_dot::<L, G>(lanes, codes, row_codes, 4, -zero * high_sum);
+        let low = lanes.mul(lanes.to_float(low), weight.low);
+        let both = lanes.fma(lanes.to_float(high), weight.high, low);
+        let sum = lanes.fma(both, scale, sum);
+        if !G::MINIMUM {
+            return sum;
+        }
+        let scale = row.scales[group];
+        let sum = lanes.fma(weight.low_minimum, lanes.splat(scale * low_sum as f32), sum);
+        lanes.fma(weight.high_minimum, lanes.splat(scale * high_sum as f32), sum)
+    } else {
+        let start = lanes.splat_int(-zero * (low_sum + high_sum));
+        let dot = add_dots::<L, G, 0, 8>(lanes, codes, row_codes, start);
+        let sum = lanes.fma(lanes.mul(lanes.to_float(dot), scale), weight.low, sum);
+        if !G::MINIMUM {
+            return sum;
+        }
+        lanes.fma(weight.low_minimum, lanes.splat(row.offsets[group]), sum)
+    }
 }
 
-/// Adds the products of vectors `first..first + 4`.
+/// The dot product of vectors `first..first + 4`, on top of `start`.
 #[inline(always)]
 fn add_half_dot<L: Lanes, G: GroupForm>(
     lanes: L,
     codes: &[L::B; 8],
     row: &[i8; GROUP],
     first: usize,
+    start: i32,
+) -> L::I {
+    let start = lanes.splat_int(start);
+    match first {
+        0 => add_dots::<L, G, 0, 4>(lanes, codes, row, start),
+        _ => add_dots::<L, G, 4, 8>(lanes, codes, row, start),
+    }
+}
+
+/// Adds the products of vectors `FIRST..END`.
+#[inline(always)]
+fn add_dots<L: Lanes, G: GroupForm, const FIRST: usize, const END: usize>(
+    lanes: L,
+    codes: &[L::B; 8],
+    row: &[i8; GROUP],
     start: L::I,
 ) -> L::I {
     let mut sum = start;
-    for vector in first..first + 4 {
-        let four = &row[4 * vector..4 * vector + 4];
-        let four = i32::from_le_bytes([four[0] as u8, four[1] as u8, four[2] as u8, four[3] as u8]);
-        sum = if G::WIDE {
-            lanes.dot_wide(sum, codes[vector], four)
-        } else {
-            lanes.dot(sum, codes[vector], four)
-        };
-    }
+    each_row!(vector < END, {
+        if vector >= FIRST {
+            let four = row[4 * vector..4 * vector + 4].as_array().expect("four of 32");
+            let four = i32::from_le_bytes(four.map(|code| code as u8));
+            sum = if G::WIDE {
+                lanes.dot_wide(sum, codes[vector], four)
+            } else {
+                lanes.dot(sum, codes[vector], four)
+            };
+        }
+    });
     sum
-}
-
-/// A weight's minimum times the sum of the activations.
-#[inline(always)]
-fn add_minimum<L: Lanes, G: GroupForm>(
-    lanes: L,
-    weight: &GroupScales<L>,
-    scale: f32,
-    (low_sum, high_sum): (i32, i32),
-    sum: L::F,
-) -> L::F {
-    if G::SPLIT {
-        let low = lanes.splat(scale * low_sum as f32);
-        let high = lanes.splat(scale * high_sum as f32);
-        let sum = lanes.fma(weight.low_minimum, low, sum);
-        lanes.fma(weight.high_minimum, high, sum)
-    } else {
-        let whole = lanes.splat(scale * (low_sum + high_sum) as f32);
-        lanes.fma(weight.low_minimum, whole, sum)
-    }
 }

@@ -6,7 +6,8 @@
 //! of the source file, only moved.
 //!
 //! ```text
-//! panel  = codes of all groups | scales of all groups          (16 rows, 64-byte aligned)
+//! panel  = blocks of columns, one after another: a product reads it from end to end
+//! block  = scales of 16 rows, then the codes of its groups (one group; eight under a super-scale)
 //! group  = 32 columns: vectors j = 0..4 of 64 bytes;
 //!          byte 4r+b of vector j: row r, low nibble column 4j+b, high nibble column 16+4j+b
 //! 5 bits = group, then 64 bytes: bit i of byte 4r+b is the fifth bit of vector i (0..8)
@@ -65,22 +66,47 @@ impl Form {
         !matches!(self, Form::Float(_))
     }
 
-    /// Bytes of a panel's codes and of its scales.
-    const fn panel_bytes(self, columns: usize) -> (usize, usize) {
-        let groups = columns / 32;
-        let supers = columns / 256;
-        let (codes, scales) = match self {
-            Form::Float(DType::F32) => (columns * 64, 0),
-            Form::Float(_) => (columns * 32, 0),
-            Form::Nibble => (groups * 256, groups * 32),
-            Form::NibbleMin => (groups * 256, groups * 64),
-            Form::NibbleSuper => (groups * 256, groups * 32 + supers * 64),
-            Form::FiveSuper => (groups * 320, groups * 32 + supers * 64),
-            Form::SixSuper => (groups * 384, groups * 32 + supers * 32),
-            Form::Byte => (groups * 512, groups * 32),
-            Form::ByteMin => (groups * 512, groups * 256),
+    /// How a panel is cut into blocks.
+    pub(crate) const fn block(self) -> Block {
+        let (groups, scale_bytes, code_bytes) = match self {
+            Form::Float(DType::F32) => (0, 0, 64),
+            Form::Float(_) => (0, 0, 32),
+            Form::Nibble => (1, 32, 256),
+            Form::NibbleMin => (1, 64, 256),
+            Form::NibbleSuper => (8, 64 + 8 * 32, 256),
+            Form::FiveSuper => (8, 64 + 8 * 32, 320),
+            Form::SixSuper => (8, 32 + 8 * 32, 384),
+            Form::Byte => (1, 32, 512),
+            Form::ByteMin => (1, 256, 512),
         };
-        (codes.next_multiple_of(64), scales.next_multiple_of(64))
+        Block { groups, scale_bytes, code_bytes }
+    }
+
+    /// Bytes of a panel of 16 rows.
+    const fn panel_bytes(self, columns: usize) -> usize {
+        let block = self.block();
+        let bytes = match block.groups {
+            0 => columns * block.code_bytes,
+            groups => columns / (32 * groups) * block.bytes(),
+        };
+        bytes.next_multiple_of(64)
+    }
+}
+
+/// A block of columns of a panel.
+pub(crate) struct Block {
+    /// Groups of 32 columns; 0 for floats, whose block is one column.
+    pub groups: usize,
+    /// Bytes of all scales.
+    pub scale_bytes: usize,
+    /// Bytes of codes per group.
+    pub code_bytes: usize,
+}
+
+impl Block {
+    /// Bytes of a whole block of a quantised form.
+    pub const fn bytes(&self) -> usize {
+        self.scale_bytes + self.groups * self.code_bytes
     }
 }
 
@@ -90,7 +116,6 @@ pub struct PackedMatrix {
     rows: usize,
     columns: usize,
     form: Form,
-    code_bytes: usize,
     panel_bytes: usize,
     bytes: Buffer,
 }
@@ -104,20 +129,18 @@ impl PackedMatrix {
         assert!(rows.end <= tensor.rows());
         let form = Form::of(tensor.dtype);
         let columns = tensor.columns();
-        let (code_bytes, scale_bytes) = form.panel_bytes(columns);
-        let panel_bytes = code_bytes + scale_bytes;
+        let panel_bytes = form.panel_bytes(columns);
         let panels = rows.len().div_ceil(PANEL_ROWS);
         let mut bytes = Buffer::zeroed(panels * panel_bytes);
         let tiles: Vec<_> = bytes.chunks_mut(panel_bytes.max(1)).enumerate().collect();
         pool.for_each(tiles, |(panel, bytes): (usize, &mut [u8])| {
-            let (codes, scales) = bytes.split_at_mut(code_bytes);
             let first = rows.start + panel * PANEL_ROWS;
             let count = PANEL_ROWS.min(rows.end - first);
             for lane in 0..count {
-                pack::row(tensor.dtype, tensor.row(first + lane), lane, codes, scales);
+                pack::row(tensor.dtype, tensor.row(first + lane), lane, bytes);
             }
         });
-        Self { rows: rows.len(), columns, form, code_bytes, panel_bytes, bytes }
+        Self { rows: rows.len(), columns, form, panel_bytes, bytes }
     }
 
     /// Outputs.
@@ -145,9 +168,9 @@ impl PackedMatrix {
         self.rows.div_ceil(PANEL_ROWS)
     }
 
-    /// Codes and scales of a panel.
+    /// The bytes of a panel.
     #[inline(always)]
-    pub(crate) fn panel(&self, index: usize) -> (&[u8], &[u8]) {
-        self.bytes[index * self.panel_bytes..][..self.panel_bytes].split_at(self.code_bytes)
+    pub(crate) fn panel(&self, index: usize) -> &[u8] {
+        &self.bytes[index * self.panel_bytes..][..self.panel_bytes]
     }
 }

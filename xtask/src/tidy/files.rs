@@ -18,10 +18,24 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Files that may say `unsafe`, and what for.
 const UNSAFE: &[(&str, &str)] = &[
     ("crates/formats/src/map.rs", "maps files, which others could change meanwhile"),
+    (
+        "crates/kernels/src/arm/byte_dot.rs",
+        "multiplies bytes with instructions that a CPU token proves",
+    ),
+    ("crates/kernels/src/arm/neon.rs", "loads, stores, and calls that a CPU token allows"),
     ("crates/kernels/src/disjoint.rs", "sees one output as atomic cells that threads fill at once"),
+    (
+        "crates/kernels/src/features.rs",
+        "enters functions of a CPU's features once they are detected",
+    ),
     ("crates/kernels/src/pool.rs", "lends a caller's closure to threads that outlive the call"),
-    ("crates/kernels/src/x86/avx2.rs", "loads, stores, and the call that a CPU token allows"),
-    ("crates/kernels/src/x86/avx512.rs", "loads, stores, and the call that a CPU token allows"),
+    ("crates/kernels/src/wasm.rs", "loads and stores"),
+    ("crates/kernels/src/x86/avx2.rs", "loads, stores, and calls that a CPU token allows"),
+    ("crates/kernels/src/x86/avx512.rs", "loads, stores, and calls that a CPU token allows"),
+    (
+        "crates/kernels/src/x86/byte_dot.rs",
+        "multiplies bytes with instructions that a CPU token proves",
+    ),
 ];
 
 /// Names that say nothing of what is inside.

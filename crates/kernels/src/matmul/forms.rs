@@ -1,6 +1,7 @@
 //! How each packed form is unpacked into registers.
 
 use crate::lanes::Lanes;
+use crate::packed::{Block, Form};
 
 /// Scales and minimums of a group of 32 columns, one lane per weight row. Forms with one scale
 /// per group use `low` alone.
@@ -13,8 +14,8 @@ pub(super) struct GroupScales<L: Lanes> {
 
 /// A packed form, at compile time.
 pub(super) trait GroupForm {
-    /// Bytes of codes per group.
-    const CODE_BYTES: usize;
+    /// How its panels are cut.
+    const BLOCK: Block;
     /// A scale per 16 columns rather than per 32.
     const SPLIT: bool = false;
     /// Whether values are `scale * code + minimum`.
@@ -24,11 +25,23 @@ pub(super) trait GroupForm {
     /// The code that stands for zero (of codes below 128).
     const ZERO: i32 = 0;
 
+    /// What the scales of all groups of a block are multiplied with: scale and minimum.
+    #[inline(always)]
+    fn block_scales<L: Lanes>(lanes: L, _scales: &[u8], _lane: usize) -> (L::F, L::F) {
+        (lanes.splat(1.0), lanes.splat(1.0))
+    }
+
     /// Eight vectors of codes: vector `i` holds columns `4i..4i+4`.
     fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8];
 
-    /// The group's scales.
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L>;
+    /// The scales of group `group` of a block.
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        block: (L::F, L::F),
+        group: usize,
+        lane: usize,
+    ) -> GroupScales<L>;
 }
 
 #[inline(always)]
@@ -37,42 +50,73 @@ fn one_scale<L: Lanes>(lanes: L, low: L::F) -> GroupScales<L> {
     GroupScales { low, high: none, low_minimum: none, high_minimum: none }
 }
 
+// Arrays are spelt out: a closure that fills one is not always inlined, and vectors then travel
+// through memory.
+
+/// The vector `index` of a group.
+#[inline(always)]
+fn vector<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+    lanes.load_bytes(&group[64 * index + 4 * lane..64 * index + 64])
+}
+
 #[inline(always)]
 fn nibble_codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-    let pairs: [L::B; 4] =
-        std::array::from_fn(|vector| lanes.load_bytes(&group[64 * vector + 4 * lane..]));
+    let first = vector(lanes, group, 0, lane);
+    let second = vector(lanes, group, 1, lane);
+    let third = vector(lanes, group, 2, lane);
+    let fourth = vector(lanes, group, 3, lane);
     [
-        lanes.low_nibbles(pairs[0]),
-        lanes.low_nibbles(pairs[1]),
-        lanes.low_nibbles(pairs[2]),
-        lanes.low_nibbles(pairs[3]),
-        lanes.high_nibbles(pairs[0]),
-        lanes.high_nibbles(pairs[1]),
-        lanes.high_nibbles(pairs[2]),
-        lanes.high_nibbles(pairs[3]),
+        lanes.low_nibbles(first),
+        lanes.low_nibbles(second),
+        lanes.low_nibbles(third),
+        lanes.low_nibbles(fourth),
+        lanes.high_nibbles(first),
+        lanes.high_nibbles(second),
+        lanes.high_nibbles(third),
+        lanes.high_nibbles(fourth),
     ]
 }
 
 #[inline(always)]
 fn byte_codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-    std::array::from_fn(|vector| lanes.load_bytes(&group[64 * vector + 4 * lane..]))
+    [
+        vector(lanes, group, 0, lane),
+        vector(lanes, group, 1, lane),
+        vector(lanes, group, 2, lane),
+        vector(lanes, group, 3, lane),
+        vector(lanes, group, 4, lane),
+        vector(lanes, group, 5, lane),
+        vector(lanes, group, 6, lane),
+        vector(lanes, group, 7, lane),
+    ]
 }
 
-/// Scale and minimum of `q4_k` and `q5_k`: f16 per 256 columns times a byte per group.
+/// The f16 scale and (negated) minimum of a block of `q4_k` and `q5_k`.
 #[inline(always)]
-fn super_scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-    let block = &scales[group / 8 * (64 + 8 * 32)..][..64 + 8 * 32];
-    let small = &block[64 + group % 8 * 32..][..32];
-    let scale = lanes.mul(lanes.load_f16(&block[2 * lane..]), lanes.load_u8(&small[lane..]));
-    let large = lanes.sub(lanes.splat(0.0), lanes.load_f16(&block[32 + 2 * lane..]));
-    let minimum = lanes.mul(large, lanes.load_u8(&small[16 + lane..]));
+fn super_block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+    let minimum = lanes.load_f16(&scales[32 + 2 * lane..64]);
+    (lanes.load_f16(&scales[2 * lane..32]), lanes.sub(lanes.splat(0.0), minimum))
+}
+
+/// Their scale and minimum per group: a byte times the block's.
+#[inline(always)]
+fn super_scales<L: Lanes>(
+    lanes: L,
+    scales: &[u8],
+    (scale, minimum): (L::F, L::F),
+    group: usize,
+    lane: usize,
+) -> GroupScales<L> {
+    let small = &scales[64 + group * 32..][..32];
+    let scale = lanes.mul(scale, lanes.load_u8(&small[lane..16]));
+    let minimum = lanes.mul(minimum, lanes.load_u8(&small[16 + lane..]));
     GroupScales { low: scale, high: scale, low_minimum: minimum, high_minimum: minimum }
 }
 
 pub(super) struct Nibble;
 
 impl GroupForm for Nibble {
-    const CODE_BYTES: usize = 256;
+    const BLOCK: Block = Form::Nibble.block();
     const ZERO: i32 = 8;
 
     #[inline(always)]
@@ -80,15 +124,21 @@ impl GroupForm for Nibble {
         nibble_codes(lanes, group, lane)
     }
     #[inline(always)]
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-        one_scale(lanes, lanes.load_f16(&scales[group * 32 + 2 * lane..]))
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        _block: (L::F, L::F),
+        _group: usize,
+        lane: usize,
+    ) -> GroupScales<L> {
+        one_scale(lanes, lanes.load_f16(&scales[2 * lane..32]))
     }
 }
 
 pub(super) struct NibbleMin;
 
 impl GroupForm for NibbleMin {
-    const CODE_BYTES: usize = 256;
+    const BLOCK: Block = Form::NibbleMin.block();
     const MINIMUM: bool = true;
 
     #[inline(always)]
@@ -96,10 +146,15 @@ impl GroupForm for NibbleMin {
         nibble_codes(lanes, group, lane)
     }
     #[inline(always)]
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-        let block = &scales[group * 64..][..64];
-        let mut out = one_scale(lanes, lanes.load_f16(&block[2 * lane..]));
-        out.low_minimum = lanes.load_f16(&block[32 + 2 * lane..]);
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        _block: (L::F, L::F),
+        _group: usize,
+        lane: usize,
+    ) -> GroupScales<L> {
+        let mut out = one_scale(lanes, lanes.load_f16(&scales[2 * lane..32]));
+        out.low_minimum = lanes.load_f16(&scales[32 + 2 * lane..64]);
         out
     }
 }
@@ -107,25 +162,39 @@ impl GroupForm for NibbleMin {
 pub(super) struct NibbleSuper;
 
 impl GroupForm for NibbleSuper {
-    const CODE_BYTES: usize = 256;
+    const BLOCK: Block = Form::NibbleSuper.block();
     const MINIMUM: bool = true;
 
+    #[inline(always)]
+    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+        super_block_scales(lanes, scales, lane)
+    }
     #[inline(always)]
     fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
         nibble_codes(lanes, group, lane)
     }
     #[inline(always)]
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-        super_scales(lanes, scales, group, lane)
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        block: (L::F, L::F),
+        group: usize,
+        lane: usize,
+    ) -> GroupScales<L> {
+        super_scales(lanes, scales, block, group, lane)
     }
 }
 
 pub(super) struct FiveSuper;
 
 impl GroupForm for FiveSuper {
-    const CODE_BYTES: usize = 320;
+    const BLOCK: Block = Form::FiveSuper.block();
     const MINIMUM: bool = true;
 
+    #[inline(always)]
+    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+        super_block_scales(lanes, scales, lane)
+    }
     #[inline(always)]
     fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
         let low = nibble_codes(lanes, &group[..256], lane);
@@ -142,18 +211,28 @@ impl GroupForm for FiveSuper {
         ]
     }
     #[inline(always)]
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-        super_scales(lanes, scales, group, lane)
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        block: (L::F, L::F),
+        group: usize,
+        lane: usize,
+    ) -> GroupScales<L> {
+        super_scales(lanes, scales, block, group, lane)
     }
 }
 
 pub(super) struct SixSuper;
 
 impl GroupForm for SixSuper {
-    const CODE_BYTES: usize = 384;
+    const BLOCK: Block = Form::SixSuper.block();
     const SPLIT: bool = true;
     const ZERO: i32 = 32;
 
+    #[inline(always)]
+    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+        (lanes.load_f16(&scales[2 * lane..32]), lanes.splat(0.0))
+    }
     #[inline(always)]
     fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
         let low = nibble_codes(lanes, &group[..256], lane);
@@ -171,14 +250,18 @@ impl GroupForm for SixSuper {
         ]
     }
     #[inline(always)]
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-        let block = &scales[group / 8 * (32 + 8 * 32)..][..32 + 8 * 32];
-        let small = &block[32 + group % 8 * 32..][..32];
-        let large = lanes.load_f16(&block[2 * lane..]);
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        block: (L::F, L::F),
+        group: usize,
+        lane: usize,
+    ) -> GroupScales<L> {
+        let small = &scales[32 + group * 32..][..32];
         let none = lanes.splat(0.0);
         GroupScales {
-            low: lanes.mul(large, lanes.load_i8(&small[lane..])),
-            high: lanes.mul(large, lanes.load_i8(&small[16 + lane..])),
+            low: lanes.mul(block.0, lanes.load_i8(&small[lane..16])),
+            high: lanes.mul(block.0, lanes.load_i8(&small[16 + lane..])),
             low_minimum: none,
             high_minimum: none,
         }
@@ -188,7 +271,7 @@ impl GroupForm for SixSuper {
 pub(super) struct Byte;
 
 impl GroupForm for Byte {
-    const CODE_BYTES: usize = 512;
+    const BLOCK: Block = Form::Byte.block();
     const WIDE: bool = true;
 
     #[inline(always)]
@@ -196,15 +279,21 @@ impl GroupForm for Byte {
         byte_codes(lanes, group, lane)
     }
     #[inline(always)]
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-        one_scale(lanes, lanes.load_f16(&scales[group * 32 + 2 * lane..]))
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        _block: (L::F, L::F),
+        _group: usize,
+        lane: usize,
+    ) -> GroupScales<L> {
+        one_scale(lanes, lanes.load_f16(&scales[2 * lane..32]))
     }
 }
 
 pub(super) struct ByteMin;
 
 impl GroupForm for ByteMin {
-    const CODE_BYTES: usize = 512;
+    const BLOCK: Block = Form::ByteMin.block();
     const SPLIT: bool = true;
     const MINIMUM: bool = true;
     const WIDE: bool = true;
@@ -214,13 +303,18 @@ impl GroupForm for ByteMin {
         byte_codes(lanes, group, lane)
     }
     #[inline(always)]
-    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> GroupScales<L> {
-        let block = &scales[group * 256..][..256];
+    fn scales<L: Lanes>(
+        lanes: L,
+        scales: &[u8],
+        _block: (L::F, L::F),
+        _group: usize,
+        lane: usize,
+    ) -> GroupScales<L> {
         GroupScales {
-            low: lanes.load_f32_bytes(&block[4 * lane..64]),
-            low_minimum: lanes.load_f32_bytes(&block[64 + 4 * lane..128]),
-            high: lanes.load_f32_bytes(&block[128 + 4 * lane..192]),
-            high_minimum: lanes.load_f32_bytes(&block[192 + 4 * lane..]),
+            low: lanes.load_f32_bytes(&scales[4 * lane..64]),
+            low_minimum: lanes.load_f32_bytes(&scales[64 + 4 * lane..128]),
+            high: lanes.load_f32_bytes(&scales[128 + 4 * lane..192]),
+            high_minimum: lanes.load_f32_bytes(&scales[192 + 4 * lane..256]),
         }
     }
 }

@@ -3,57 +3,49 @@
 use half::f16;
 use phial_tensor::{DType, quant};
 
+use crate::packed::Form;
+
 /// Puts `row` (blocks of `dtype`) into lane `lane` of a panel.
-pub(super) fn row(dtype: DType, row: &[u8], lane: usize, codes: &mut [u8], scales: &mut [u8]) {
-    match dtype {
-        DType::F32 => spread::<4>(row, lane, codes),
-        DType::F16 | DType::BF16 => spread::<2>(row, lane, codes),
-        DType::Q4_0 => {
-            for (group, block) in row.chunks_exact(18).enumerate() {
-                nibbles(&block[2..], lane, &mut codes[group * 256..][..256]);
-                put_f16(scales, group * 16 + lane, &block[..2]);
+pub(super) fn row(dtype: DType, row: &[u8], lane: usize, panel: &mut [u8]) {
+    let form = Form::of(dtype);
+    let shape = form.block();
+    match form {
+        Form::Float(DType::F32) => return spread::<4>(row, lane, panel),
+        Form::Float(_) => return spread::<2>(row, lane, panel),
+        Form::ByteMin => return generic(dtype, row, lane, panel),
+        _ => {}
+    }
+    let blocks = row.chunks_exact(dtype.block_bytes());
+    for (block, out) in blocks.zip(panel.chunks_exact_mut(shape.bytes())) {
+        let (scales, codes) = out.split_at_mut(shape.scale_bytes);
+        match form {
+            Form::Nibble => {
+                put_f16(scales, lane, &block[..2]);
+                nibbles(&block[2..], lane, codes);
             }
-        }
-        DType::Q4_1 => {
-            for (group, block) in row.chunks_exact(20).enumerate() {
-                nibbles(&block[4..], lane, &mut codes[group * 256..][..256]);
-                put_f16(scales, group * 32 + lane, &block[..2]);
-                put_f16(scales, group * 32 + 16 + lane, &block[2..4]);
+            Form::NibbleMin => {
+                put_f16(scales, lane, &block[..2]);
+                put_f16(scales, 16 + lane, &block[2..4]);
+                nibbles(&block[4..], lane, codes);
             }
-        }
-        DType::Q8_0 => {
-            for (group, block) in row.chunks_exact(34).enumerate() {
-                let out = &mut codes[group * 512..][..512];
-                for (column, code) in block[2..].iter().enumerate() {
-                    out[byte_of(column, lane)] = code ^ 0x80;
-                }
-                put_f16(scales, group * 16 + lane, &block[..2]);
-            }
-        }
-        DType::Q4_K => {
-            for (index, block) in row.chunks_exact(144).enumerate() {
-                super_scales(index, &block[..16], lane, scales);
-                let codes = &mut codes[index * 8 * 256..][..8 * 256];
-                for (group, out) in codes.chunks_exact_mut(256).enumerate() {
+            Form::NibbleSuper => {
+                super_scales(&block[..16], lane, scales);
+                for (group, out) in codes.chunks_exact_mut(shape.code_bytes).enumerate() {
                     super_nibbles(&block[16 + group / 2 * 32..][..32], group % 2, lane, out);
                 }
             }
-        }
-        DType::Q5_K => {
-            for (index, block) in row.chunks_exact(176).enumerate() {
-                super_scales(index, &block[..16], lane, scales);
-                let codes = &mut codes[index * 8 * 320..][..8 * 320];
-                for (group, out) in codes.chunks_exact_mut(320).enumerate() {
-                    super_nibbles(&block[48 + group / 2 * 32..][..32], group % 2, lane, out);
-                    let fifth = |high: u32, vector: usize| (high >> group & ONE_BIT) << vector;
-                    let words = words(&block[16..48]).enumerate();
-                    let bits = words.fold(0, |bits, (vector, high)| bits | fifth(high, vector));
-                    put_word(out, 256, lane, bits);
+            Form::FiveSuper => {
+                super_scales(&block[..16], lane, scales);
+                five(block, lane, codes);
+            }
+            Form::SixSuper => six(block, lane, scales, codes),
+            _ => {
+                put_f16(scales, lane, &block[..2]);
+                for (column, code) in block[2..].iter().enumerate() {
+                    codes[byte_of(column, lane)] = code ^ 0x80;
                 }
             }
         }
-        DType::Q6_K => six(row, lane, codes, scales),
-        _ => generic(dtype, row, lane, codes, scales),
     }
 }
 
@@ -105,8 +97,7 @@ fn super_nibbles(bytes: &[u8], half: usize, lane: usize, out: &mut [u8]) {
 
 /// Two f16 and eight 6-bit pairs (scale, minimum) in 16 bytes, as `q4_k` and `q5_k` have them.
 /// In a panel: `scale[16] minimum[16]` as f16, then per group `scale[16] minimum[16]` as bytes.
-fn super_scales(index: usize, block: &[u8], lane: usize, scales: &mut [u8]) {
-    let out = &mut scales[index * (64 + 8 * 32)..][..64 + 8 * 32];
+fn super_scales(block: &[u8], lane: usize, out: &mut [u8]) {
     put_f16(out, lane, &block[..2]);
     put_f16(out, 16 + lane, &block[2..4]);
     let packed = &block[4..16];
@@ -122,44 +113,53 @@ fn super_scales(index: usize, block: &[u8], lane: usize, scales: &mut [u8]) {
     }
 }
 
+/// `q5_k`: 16 bytes of scales, 32 of fifth bits, 128 of nibbles.
+fn five(block: &[u8], lane: usize, codes: &mut [u8]) {
+    for (group, out) in codes.chunks_exact_mut(320).enumerate() {
+        super_nibbles(&block[48 + group / 2 * 32..][..32], group % 2, lane, out);
+        let fifth = |high: u32, vector: usize| (high >> group & ONE_BIT) << vector;
+        let words = words(&block[16..48]).enumerate();
+        let bits = words.fold(0, |bits, (vector, high)| bits | fifth(high, vector));
+        put_word(out, 256, lane, bits);
+    }
+}
+
 /// `q6_k`: 128 bytes of low nibbles, 64 of high pairs, 16 scales, one f16.
-fn six(row: &[u8], lane: usize, codes: &mut [u8], scales: &mut [u8]) {
-    for (index, block) in row.chunks_exact(210).enumerate() {
-        let (low, high, small, scale) =
-            (&block[..128], &block[128..192], &block[192..208], &block[208..210]);
-        let codes = &mut codes[index * 8 * 384..][..8 * 384];
-        for (group, out) in codes.chunks_exact_mut(384).enumerate() {
-            let (half, quarter) = (group / 4, group % 4);
-            let low = &low[64 * half + 32 * (quarter % 2)..][..32];
-            super_nibbles(low, quarter / 2, lane, out);
-            let mut pairs = [0; 2];
-            for (vector, high) in words(&high[32 * half..][..32]).enumerate() {
-                pairs[vector / 4] |= (high >> (2 * quarter) & TWO_BITS) << (2 * (vector % 4));
-            }
-            put_word(out, 256, lane, pairs[0]);
-            put_word(out, 320, lane, pairs[1]);
+fn six(block: &[u8], lane: usize, scales: &mut [u8], codes: &mut [u8]) {
+    let (low, high, small, scale) =
+        (&block[..128], &block[128..192], &block[192..208], &block[208..210]);
+    for (group, out) in codes.chunks_exact_mut(384).enumerate() {
+        let (half, quarter) = (group / 4, group % 4);
+        let low = &low[64 * half + 32 * (quarter % 2)..][..32];
+        super_nibbles(low, quarter / 2, lane, out);
+        let mut pairs = [0; 2];
+        for (vector, high) in words(&high[32 * half..][..32]).enumerate() {
+            pairs[vector / 4] |= (high >> (2 * quarter) & TWO_BITS) << (2 * (vector % 4));
         }
-        let out = &mut scales[index * (32 + 8 * 32)..][..32 + 8 * 32];
-        put_f16(out, lane, scale);
-        for (sixteen, value) in small.iter().enumerate() {
-            out[32 + 16 * sixteen + lane] = *value;
-        }
+        put_word(out, 256, lane, pairs[0]);
+        put_word(out, 320, lane, pairs[1]);
+    }
+    put_f16(scales, lane, scale);
+    for (sixteen, value) in small.iter().enumerate() {
+        scales[32 + 16 * sixteen + lane] = *value;
     }
 }
 
 /// Any type whose values within 16 columns are `scale * code + minimum`: the scale and minimum are
 /// found from the decoded values, which are exact multiples.
-fn generic(dtype: DType, row: &[u8], lane: usize, codes: &mut [u8], scales: &mut [u8]) {
+fn generic(dtype: DType, row: &[u8], lane: usize, panel: &mut [u8]) {
     let columns = row.len() / dtype.block_bytes() * dtype.block_len();
     let mut values = vec![0.0; columns];
     quant::decode(dtype, row, &mut values);
+    let shape = Form::ByteMin.block();
     for (sixteen, values) in values.chunks_exact(16).enumerate() {
         let (scale, minimum, small) = affine(dtype, row, sixteen, values);
-        let group = &mut codes[sixteen / 2 * 512..][..512];
+        let block = &mut panel[sixteen / 2 * shape.bytes()..][..shape.bytes()];
+        let (scales, codes) = block.split_at_mut(shape.scale_bytes);
         for (column, code) in small.into_iter().enumerate() {
-            group[byte_of(16 * (sixteen % 2) + column, lane)] = (code as u8) ^ 0x80;
+            codes[byte_of(16 * (sixteen % 2) + column, lane)] = (code as u8) ^ 0x80;
         }
-        let out = &mut scales[sixteen * 128..][..128];
+        let out = &mut scales[sixteen % 2 * 128..][..128];
         out[4 * lane..][..4].copy_from_slice(&scale.to_le_bytes());
         out[64 + 4 * lane..][..4].copy_from_slice(&minimum.to_le_bytes());
     }

@@ -5,35 +5,19 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
-use crate::lanes::{Kernel, Lanes};
+use super::byte_dot::{ByteDot, Pairs, VexVnni, Vnni};
+use crate::features::needs_features;
+use crate::lanes::Lanes;
 
-/// Proof that AVX2, FMA and F16C are there.
+/// Proof that AVX2, FMA, F16C and the instructions of `D` are there.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx2 {
-    _private: (),
-}
+pub struct Avx2<D>(PhantomData<D>);
 
-impl Avx2 {
-    /// `None` when this CPU (or its operating system) lacks a feature.
-    pub fn detect() -> Option<Self> {
-        let there = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        there.then_some(Self { _private: () })
-    }
-
-    /// Runs `kernel` with these instructions.
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` proves that the features were detected.
-        unsafe { run(self, kernel) }
-    }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn run<K: Kernel>(lanes: Avx2, kernel: K) -> K::Output {
-    kernel.run(lanes)
-}
+needs_features!(Avx2<Pairs>, is_x86_feature_detected, "avx2" "fma" "f16c");
+needs_features!(Avx2<VexVnni>, is_x86_feature_detected, "avx2" "fma" "f16c" "avxvnni");
+needs_features!(Avx2<Vnni>, is_x86_feature_detected, "avx2" "fma" "f16c" "avx512vl" "avx512vnni");
 
 /// Sums eight lanes, folding halves onto each other.
 ///
@@ -51,9 +35,9 @@ pub(super) unsafe fn sum(a: __m256) -> f32 {
 
 // SAFETY of every block below: an `Avx2` value proves the features; pointers come from slices
 // whose length was asserted.
-impl Lanes for Avx2 {
+impl<D: ByteDot<__m256i>> Lanes for Avx2<D> {
     const COUNT: usize = 8;
-    const WIDE_OFFSET: i32 = 0;
+    const WIDE_OFFSET: i32 = D::WIDE_OFFSET;
     type F = __m256;
     type I = __m256i;
     type B = __m256i;
@@ -218,21 +202,11 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn dot(self, sum: Self::I, codes: Self::B, activations: i32) -> Self::I {
-        unsafe {
-            // Codes up to 127 keep every pair within 2 * 127 * 127: `maddubs` cannot saturate.
-            let pairs = _mm256_maddubs_epi16(codes, _mm256_set1_epi32(activations));
-            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        }
+        unsafe { D::dot(sum, codes, _mm256_set1_epi32(activations)) }
     }
     #[inline(always)]
     fn dot_wide(self, sum: Self::I, codes: Self::B, activations: i32) -> Self::I {
-        unsafe {
-            // Full bytes would saturate: multiply magnitudes and move the sign to the other side.
-            let signed = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
-            let other = _mm256_sign_epi8(_mm256_set1_epi32(activations), signed);
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(signed), other);
-            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        }
+        unsafe { D::dot_wide(sum, codes, _mm256_set1_epi32(activations)) }
     }
     #[inline(always)]
     fn zero_below(self, value: Self::F, x: Self::F, limit: Self::F) -> Self::F {

@@ -1,49 +1,34 @@
-//! AVX-512 with VNNI: 16 lanes.
+//! AVX-512 F, BW, DQ and VL: 16 lanes.
 
 // The intrinsics are safe to call only where their features are enabled. Every method here is
 // inlined into `run`, which enables them, and an `Avx512` exists only where they were detected.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
-use crate::lanes::{Kernel, Lanes};
+use super::byte_dot::{ByteDot, Pairs, Vnni};
+use crate::features::needs_features;
+use crate::lanes::Lanes;
 
-/// Proof that AVX-512 F, BW, DQ, VL and VNNI are there.
+/// Proof that AVX-512 F, BW, DQ, VL and the instructions of `D` are there.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512 {
-    _private: (),
-}
+pub struct Avx512<D>(PhantomData<D>);
 
-impl Avx512 {
-    /// `None` when this CPU (or its operating system) lacks a feature.
-    pub fn detect() -> Option<Self> {
-        let there = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        there.then_some(Self { _private: () })
-    }
-
-    /// Runs `kernel` with these instructions.
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        // SAFETY: `self` proves that the features were detected.
-        unsafe { run(self, kernel) }
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-fn run<K: Kernel>(lanes: Avx512, kernel: K) -> K::Output {
-    kernel.run(lanes)
-}
+needs_features!(
+    Avx512<Pairs>, is_x86_feature_detected,
+    "avx2" "fma" "f16c" "avx512f" "avx512bw" "avx512dq" "avx512vl"
+);
+needs_features!(
+    Avx512<Vnni>, is_x86_feature_detected,
+    "avx2" "fma" "f16c" "avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512vnni"
+);
 
 // SAFETY of every block below: an `Avx512` value proves the features; pointers come from slices
 // whose length was asserted.
-impl Lanes for Avx512 {
+impl<D: ByteDot<__m512i>> Lanes for Avx512<D> {
     const COUNT: usize = 16;
-    const WIDE_OFFSET: i32 = 128;
+    const WIDE_OFFSET: i32 = D::WIDE_OFFSET;
     type F = __m512;
     type I = __m512i;
     type B = __m512i;
@@ -204,11 +189,11 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     fn dot(self, sum: Self::I, codes: Self::B, activations: i32) -> Self::I {
-        unsafe { _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(activations)) }
+        unsafe { D::dot(sum, codes, _mm512_set1_epi32(activations)) }
     }
     #[inline(always)]
     fn dot_wide(self, sum: Self::I, codes: Self::B, activations: i32) -> Self::I {
-        self.dot(sum, codes, activations)
+        unsafe { D::dot_wide(sum, codes, _mm512_set1_epi32(activations)) }
     }
     #[inline(always)]
     fn zero_below(self, value: Self::F, x: Self::F, limit: Self::F) -> Self::F {
