@@ -202,24 +202,58 @@ impl Kernel for Quantize<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let Self { values, mut out, mut rest } = self;
-        for (index, group) in values.chunks_exact(GROUP).enumerate() {
-            let scale = quantize_group(lanes, group, index, &mut out);
-            let Some(rest) = &mut rest else { continue };
-            let mut left = [0.0; GROUP];
-            let codes = &out.codes[index * GROUP..][..GROUP];
-            for ((left, value), code) in left.iter_mut().zip(group).zip(codes) {
-                *left = f32::from(*code).mul_add(-scale, *value);
+        for (index, group) in values.as_chunks().0.iter().enumerate() {
+            let quantized = quantize_group(lanes, group);
+            if let Some(rest) = &mut rest {
+                rest.put(index, &quantize_group(lanes, &quantized.rest(group)));
             }
-            quantize_group(lanes, &left, index, rest);
+            out.put(index, &quantized);
         }
     }
 }
 
-/// Codes of one group; returns its scale.
+impl CodedRow<'_> {
+    fn put(&mut self, index: usize, group: &QuantizedGroup) {
+        self.codes[index * GROUP..][..GROUP].copy_from_slice(&group.codes);
+        self.scales[index] = group.scale;
+        self.sums[2 * index..][..2].copy_from_slice(&group.sums);
+        self.offsets[index] = group.scale * (group.sums[0] + group.sums[1]) as f32;
+    }
+}
+
+/// 32 values in 8 bits: `value ≈ scale * code`.
+#[derive(Clone, Copy)]
+pub(crate) struct QuantizedGroup {
+    pub codes: [i8; GROUP],
+    pub scale: f32,
+    /// Sums of the codes of both halves.
+    pub sums: [i32; 2],
+}
+
+impl QuantizedGroup {
+    /// Zeros.
+    pub const ZERO: Self = Self { codes: [0; GROUP], scale: 0.0, sums: [0; 2] };
+
+    /// What the codes leave over of `values`.
+    #[inline(always)]
+    pub fn rest(&self, values: &[f32; GROUP]) -> [f32; GROUP] {
+        let mut rest = [0.0; GROUP];
+        for ((rest, value), code) in rest.iter_mut().zip(values).zip(self.codes) {
+            *rest = f32::from(code).mul_add(-self.scale, *value);
+        }
+        rest
+    }
+
+    /// The sum of all codes.
+    #[inline(always)]
+    pub fn sum(&self) -> i32 {
+        self.sums[0] + self.sums[1]
+    }
+}
+
+/// Codes of one group.
 #[inline(always)]
-fn quantize_group<L: Lanes>(lanes: L, values: &[f32], index: usize, out: &mut CodedRow<'_>) -> f32 {
-    let codes = &mut out.codes[index * GROUP..][..GROUP];
-    let sums = &mut out.sums[2 * index..][..2];
+pub(crate) fn quantize_group<L: Lanes>(lanes: L, values: &[f32; GROUP]) -> QuantizedGroup {
     let mut largest = lanes.splat(0.0);
     for part in values.chunks_exact(L::COUNT) {
         largest = lanes.max(lanes.abs(lanes.load(part)), largest);
@@ -228,13 +262,11 @@ fn quantize_group<L: Lanes>(lanes: L, values: &[f32], index: usize, out: &mut Co
     let scale = largest / 127.0;
     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
     let inverse = lanes.splat(if inverse.is_finite() { inverse } else { 0.0 });
-    sums.fill(0);
+    let (mut codes, mut sums) = ([0; GROUP], [0; 2]);
     let parts = values.chunks_exact(L::COUNT).zip(codes.chunks_exact_mut(L::COUNT));
     for (part, (values, codes)) in parts.enumerate() {
         let sum = lanes.store_i8(lanes.mul(lanes.load(values), inverse), codes);
         sums[part * L::COUNT / 16] += sum;
     }
-    out.scales[index] = scale;
-    out.offsets[index] = scale * (sums[0] + sums[1]) as f32;
-    scale
+    QuantizedGroup { codes, scale, sums }
 }

@@ -18,6 +18,7 @@ pub mod attention;
 mod buffer;
 pub mod cpu;
 mod disjoint;
+mod dot;
 pub mod elementwise;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod features;
@@ -25,6 +26,7 @@ pub mod lanes;
 pub mod matmul;
 pub mod packed;
 pub mod pool;
+pub mod probe;
 pub mod reference;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;

@@ -7,9 +7,10 @@
 
 mod forms;
 
-use crate::activations::{Activations, GROUP, GroupedRow};
+use crate::activations::{Activations, GroupedRow};
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
+use crate::dot::{dot_group, dot_vectors, each_row};
 use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL_ROWS};
 use crate::packed::{Block, Form, PackedMatrix};
 use crate::pool::Pool;
@@ -202,20 +203,6 @@ impl Tile<'_> {
     }
 }
 
-/// Repeats a block for `$row` = 0, 1, ... below `$count` (at most 8) as straight code: sums of
-/// several rows then stay in registers, which a loop of this length does not achieve.
-macro_rules! each_row {
-    ($row:ident < $count:ident, $body:block) => {
-        each_row!(@ $row $count $body 0 1 2 3 4 5 6 7)
-    };
-    (@ $row:ident $count:ident $body:block $($index:literal)*) => {
-        $(if $index < $count {
-            let $row = $index;
-            $body
-        })*
-    };
-}
-
 /// The dot products of `R` rows of activations with the weight rows `lane..lane + COUNT`.
 #[inline(always)]
 fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
@@ -269,8 +256,18 @@ fn add_group<L: Lanes, G: GroupForm>(
     let (row_codes, scale) = (&row.codes[group], lanes.splat(row.scales[group]));
     let [low_sum, high_sum] = row.sums[group];
     if G::SPLIT {
-        let low = add_half_dot::<L, G>(lanes, codes, row_codes, 0, -zero * low_sum);
-        let high = add_half_dot::<L, G>(lanes, codes, row_codes, 4, -zero * high_sum);
+        let (low, high) = (lanes.splat_int(-zero * low_sum), lanes.splat_int(-zero * high_sum));
+        let (low, high) = if G::WIDE {
+            (
+                dot_vectors::<L, true, 0, 4>(lanes, codes, row_codes, low),
+                dot_vectors::<L, true, 4, 8>(lanes, codes, row_codes, high),
+            )
+        } else {
+            (
+                dot_vectors::<L, false, 0, 4>(lanes, codes, row_codes, low),
+                dot_vectors::<L, false, 4, 8>(lanes, codes, row_codes, high),
+            )
+        };
         let low = lanes.mul(lanes.to_float(low), weight.low);
         let both = lanes.fma(lanes.to_float(high), weight.high, low);
         let sum = lanes.fma(both, scale, sum);
@@ -281,51 +278,16 @@ fn add_group<L: Lanes, G: GroupForm>(
         let sum = lanes.fma(weight.low_minimum, lanes.splat(scale * low_sum as f32), sum);
         lanes.fma(weight.high_minimum, lanes.splat(scale * high_sum as f32), sum)
     } else {
-        let start = lanes.splat_int(-zero * (low_sum + high_sum));
-        let dot = add_dots::<L, G, 0, 8>(lanes, codes, row_codes, start);
+        let start = -zero * (low_sum + high_sum);
+        let dot = if G::WIDE {
+            dot_group::<L, true>(lanes, codes, row_codes, start)
+        } else {
+            dot_group::<L, false>(lanes, codes, row_codes, start)
+        };
         let sum = lanes.fma(lanes.mul(lanes.to_float(dot), scale), weight.low, sum);
         if !G::MINIMUM {
             return sum;
         }
         lanes.fma(weight.low_minimum, lanes.splat(row.offsets[group]), sum)
     }
-}
-
-/// The dot product of vectors `first..first + 4`, on top of `start`.
-#[inline(always)]
-fn add_half_dot<L: Lanes, G: GroupForm>(
-    lanes: L,
-    codes: &[L::B; 8],
-    row: &[i8; GROUP],
-    first: usize,
-    start: i32,
-) -> L::I {
-    let start = lanes.splat_int(start);
-    match first {
-        0 => add_dots::<L, G, 0, 4>(lanes, codes, row, start),
-        _ => add_dots::<L, G, 4, 8>(lanes, codes, row, start),
-    }
-}
-
-/// Adds the products of vectors `FIRST..END`.
-#[inline(always)]
-fn add_dots<L: Lanes, G: GroupForm, const FIRST: usize, const END: usize>(
-    lanes: L,
-    codes: &[L::B; 8],
-    row: &[i8; GROUP],
-    start: L::I,
-) -> L::I {
-    let mut sum = start;
-    each_row!(vector < END, {
-        if vector >= FIRST {
-            let four = row[4 * vector..4 * vector + 4].as_array().expect("four of 32");
-            let four = i32::from_le_bytes(four.map(|code| code as u8));
-            sum = if G::WIDE {
-                lanes.dot_wide(sum, codes[vector], four)
-            } else {
-                lanes.dot(sum, codes[vector], four)
-            };
-        }
-    });
-    sum
 }

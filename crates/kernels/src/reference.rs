@@ -1,7 +1,6 @@
 //! The plain form of every operation: slow, short, and the specification of the fast ones.
 
 use crate::attention::{AttentionSpan, Geometry};
-use half::f16;
 
 /// `out[r][o] = sum over i of weights[o][i] * input[r][i]`, summed in f64.
 pub fn matmul(weights: &[f32], input: &[f32], columns: usize) -> Vec<f32> {
@@ -65,25 +64,11 @@ pub fn cached(
     span: &AttentionSpan<'_>,
     (kv_head, position, is_value): (usize, usize, bool),
 ) -> Vec<f32> {
-    use crate::attention::{BLOCK, Element};
-    let dim = geometry.head_dim;
+    use crate::attention::{BLOCK, cached_bytes};
     let block = span.blocks[position / BLOCK] as usize * geometry.block_bytes();
     let head = &cache[block + kv_head * geometry.head_block_bytes()..];
-    let offset = position % BLOCK;
-    (0..dim)
-        .map(|d| {
-            let index = if is_value {
-                BLOCK * dim + offset * dim + d
-            } else {
-                (offset / 16 * dim + d) * 16 + offset % 16
-            };
-            match geometry.element {
-                Element::F32 => {
-                    let b = &head[4 * index..4 * index + 4];
-                    f32::from_le_bytes([b[0], b[1], b[2], b[3]])
-                }
-                Element::F16 => f16::from_le_bytes([head[2 * index], head[2 * index + 1]]).to_f32(),
-            }
-        })
+    let head = &head[..geometry.head_block_bytes()];
+    (0..geometry.head_dim)
+        .map(|d| cached_bytes(geometry, head, (position % BLOCK, d), is_value))
         .collect()
 }

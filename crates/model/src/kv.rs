@@ -4,6 +4,19 @@ use phial_kernels::attention::{BLOCK, Geometry};
 
 pub use phial_kernels::attention::Element as KvElement;
 
+/// The longest context, in tokens, whose keys and values are kept in f16 by default. Beyond it a
+/// step of Phi-4-mini in `q4_k_m` would read more than a fifth of what it reads of the weights.
+pub const F16_CONTEXT_MAX: usize = 4096;
+
+/// The type of keys and values that a context of so many tokens is kept in by default.
+pub fn default_kv_element(head_dim: usize, context_tokens: usize) -> KvElement {
+    if context_tokens > F16_CONTEXT_MAX && head_dim.is_multiple_of(32) {
+        KvElement::Int8
+    } else {
+        KvElement::F16
+    }
+}
+
 /// Index of a block of [`KvPool::BLOCK_TOKENS`] positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub u32);
@@ -17,7 +30,7 @@ pub struct KvLayout {
     pub kv_heads: usize,
     /// Elements per head.
     pub head_dim: usize,
-    /// Element type: f32 is exact, for goldens and debugging; f16 is the default.
+    /// Element type: f32 is exact, for goldens and debugging.
     pub element: KvElement,
 }
 
@@ -29,7 +42,7 @@ impl KvLayout {
 
     /// Bytes of one block in one layer.
     const fn layer_block_bytes(&self) -> usize {
-        2 * self.kv_heads * self.head_dim * self.element.bytes() * KvPool::BLOCK_TOKENS
+        self.kv_heads * self.element.head_block_bytes(self.head_dim)
     }
 }
 

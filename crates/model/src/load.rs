@@ -9,7 +9,7 @@ use phial_kernels::{Pool, Tier};
 use crate::batch::AdapterId;
 use crate::config::{Config, Layout};
 use crate::error::Error;
-use crate::kv::KvElement;
+use crate::kv::{KvElement, default_kv_element};
 use crate::linear::Compute;
 use crate::lora::Adapter;
 use crate::rope::Rotary;
@@ -96,6 +96,33 @@ impl Model {
     pub fn load_adapter(&mut self, folder: &Path) -> Result<AdapterId, Error> {
         self.adapters.push(Adapter::load(folder, &self.config, &self.compute)?);
         Ok(AdapterId(self.adapters.len() - 1))
+    }
+
+    /// Chooses the type of stored keys and values: what is `asked` for, else 16 bits up to
+    /// [`crate::F16_CONTEXT_MAX`] tokens of context and 8 bits beyond. A model that was loaded for exact
+    /// results keeps f32 unless asked.
+    ///
+    /// # Errors
+    /// When 8 bits are asked for and the model's heads are not a multiple of 32.
+    pub fn choose_kv(
+        &mut self,
+        asked: Option<KvElement>,
+        context_tokens: usize,
+    ) -> Result<(), Error> {
+        let fits = self.config.head_dim.is_multiple_of(32);
+        if asked == Some(KvElement::Int8) && !fits {
+            let problem = format!(
+                "keys and values in int8 need heads of a multiple of 32 elements, not {}; use f16",
+                self.config.head_dim
+            );
+            return Err(Error::config(&self.config.architecture, problem));
+        }
+        self.kv_element = match asked {
+            Some(element) => element,
+            None if self.kv_element == KvElement::F32 => KvElement::F32,
+            None => default_kv_element(self.config.head_dim, context_tokens),
+        };
+        Ok(())
     }
 
     /// The blueprint.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use phial_model::KvElement;
 
 /// Serve the Phi-4-mini family from this machine's CPU.
 ///
@@ -37,8 +38,10 @@ pub enum Command {
     Tokenize(Tokenize),
     /// Print the logits of a prompt, to look into a model or to test
     Logits(Logits),
-    /// Measure the speed of a model on this machine
+    /// Measure the speed of a model, beside what this machine can do
     Bench(Bench),
+    /// Show what this machine can do, what to expect of each model, and what is in the way
+    Doctor(Doctor),
 }
 
 /// Where a model is and what runs it.
@@ -50,9 +53,34 @@ pub struct ModelArguments {
     /// Threads; all cores that this process may use when not given
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Type of stored keys and values; f16 up to a context of 4096 tokens, int8 beyond when not
+    /// given
+    #[arg(long, value_name = "TYPE")]
+    pub kv: Option<Kv>,
     /// Never use the network
     #[arg(long)]
     pub offline: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kv {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats
+    F16,
+    /// 8-bit codes
+    Int8,
+}
+
+impl ModelArguments {
+    /// The type of keys and values that was asked for.
+    pub fn kv_element(&self) -> Option<KvElement> {
+        self.kv.map(|kv| match kv {
+            Kv::F32 => KvElement::F32,
+            Kv::F16 => KvElement::F16,
+            Kv::Int8 => KvElement::Int8,
+        })
+    }
 }
 
 #[derive(Args)]
@@ -226,6 +254,19 @@ pub struct Bench {
     /// Sequences that generate together
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub streams: usize,
+    /// How often each is measured; the median counts
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub repeat: u16,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Doctor {
+    /// Threads; all cores that this process may use when not given
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,8 @@
-//! One file per command.
+//! One file per command, and what several of them share.
 
 mod bench;
+mod ceilings;
+mod doctor;
 mod inspect;
 mod logits;
 mod pull;
@@ -9,6 +11,7 @@ mod run;
 mod serve;
 mod store;
 mod synth;
+mod system;
 mod tokenize;
 
 use anyhow::Result;
@@ -29,5 +32,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Tokenize(arguments) => tokenize::run(&arguments),
         Command::Logits(arguments) => logits::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     }
 }

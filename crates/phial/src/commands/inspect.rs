@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use anyhow::{Result, ensure};
 use phial_formats::{ModelFile, WeightSource};
-use phial_model::{Config, KvElement, KvLayout, KvPool, RopeScaling, read_config};
+use phial_model::{Config, KvLayout, KvPool, RopeScaling, default_kv_element, read_config};
 
 use crate::bundle::{TextParts, text_parts};
 use crate::{cli, locate, memory};
@@ -27,19 +27,21 @@ pub fn run(arguments: &cli::Inspect) -> Result<()> {
     describe(&config, &mut line)?;
     describe_text(&text, &mut line)?;
     let bytes = describe_tensors(&file, &mut line)?;
+    let element = default_kv_element(config.head_dim, context);
     let layout = KvLayout {
         layers: config.layers,
         kv_heads: config.kv_heads,
         head_dim: config.head_dim,
-        element: KvElement::F16,
+        element,
     };
     let kv = (layout.block_bytes() * context.div_ceil(KvPool::BLOCK_TOKENS)) as u64;
     line(
         "memory",
         format!(
-            "{} of weights + {} of keys and values for {context} tokens (f16)",
+            "{} of weights + {} of keys and values for {context} tokens ({})",
             memory::show(bytes),
-            memory::show(kv)
+            memory::show(kv),
+            element.name()
         ),
     )?;
     if arguments.tensors {

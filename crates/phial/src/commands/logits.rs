@@ -35,6 +35,7 @@ pub fn run(arguments: &cli::Logits) -> Result<()> {
         None => arguments.ids.clone(),
     };
     check(&bundle.model, &ids, arguments.last)?;
+    bundle.model.choose_kv(arguments.model.kv_element(), ids.len())?;
     let adapter = match &arguments.adapter {
         Some(folder) => Some(bundle.model.load_adapter(folder)?),
         None => None,

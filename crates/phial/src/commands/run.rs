@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use phial_engine::{
     AdapterId, Engine, Event, FinishReason, Limits, Progress, Request, Sampling, SamplingOptions,
 };
-use phial_model::{Model, Precision};
+use phial_model::{Forward, Model, Precision};
 use phial_text::{ChatTemplate, Message, Prompt, Tokenizer};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -36,7 +36,8 @@ pub fn run(arguments: &cli::Run) -> Result<()> {
         Some(folder) => Some(bundle.model.load_adapter(folder)?),
         None => None,
     };
-    let (model, text) = bundle.text()?;
+    let (mut model, text) = bundle.text()?;
+    model.choose_kv(arguments.model.kv_element(), model.context_max())?;
     let limits = Limits {
         running_max: 1,
         adapters: 1,

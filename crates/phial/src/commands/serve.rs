@@ -29,10 +29,13 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     log_to_stderr();
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
-    let (model, text) = bundle.text()?;
+    let (mut model, text) = bundle.text()?;
+    let context = arguments.context.unwrap_or_else(|| model.context_max());
+    model.choose_kv(arguments.model.kv_element(), context)?;
     let template = text.template.context("the model has no chat template, and chat needs one")?;
     let limits = limits(&model, arguments.context);
     let compute = model.compute().clone();
+    let kv_element = model.kv_layout().element;
     let model: Arc<dyn Forward> = Arc::new(model);
     let engine = Engine::new(model, Some(Arc::clone(&text.tokenizer)), limits, entropy())?;
     let context = engine.context_tokens();
@@ -49,7 +52,8 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     let shutdown_grace = SHUTDOWN_GRACE;
     let options = ServerOptions { cors, shutdown_grace, ..ServerOptions::default() };
     eprintln!(
-        "{name}: context {context} tokens, {} threads, {}",
+        "{name}: context {context} tokens, keys and values in {}, {} threads, {}",
+        kv_element.name(),
         compute.pool.threads(),
         compute.tier
     );

@@ -1,0 +1,123 @@
+//! Keys and values as floats.
+
+use std::marker::PhantomData;
+
+use super::tile::{CacheForm, State};
+use super::{HEAD_DIM_MAX, PANEL, QUERIES_MAX};
+use crate::dot::each_row;
+use crate::lanes::{ElementForm, Lanes};
+
+pub(super) struct FloatCache<E>(PhantomData<E>);
+
+impl<E: ElementForm> CacheForm for FloatCache<E> {
+    /// `[query][head_dim]`
+    type Queries = [f32; QUERIES_MAX * HEAD_DIM_MAX];
+
+    #[inline(always)]
+    fn queries<L: Lanes>(_lanes: L, values: &[f32], _dim: usize) -> Self::Queries {
+        let mut queries = [0.0; QUERIES_MAX * HEAD_DIM_MAX];
+        queries[..values.len()].copy_from_slice(values);
+        queries
+    }
+
+    #[inline(always)]
+    fn scores<L: Lanes>(
+        lanes: L,
+        queries: &Self::Queries,
+        keys: &[u8],
+        valid: usize,
+        state: &mut State,
+    ) {
+        let panel_bytes = PANEL * state.dim * E::SIZE;
+        for lane in (0..valid.next_multiple_of(PANEL)).step_by(L::COUNT) {
+            let keys = (&keys[lane / PANEL * panel_bytes..][..panel_bytes], lane);
+            let mut query = 0;
+            while query < state.count {
+                query += match state.count - query {
+                    left if left >= 12 && L::COUNT >= 16 => {
+                        scores_of::<L, E, 12>(lanes, keys, query, queries, state)
+                    }
+                    left if left >= 6 => scores_of::<L, E, 6>(lanes, keys, query, queries, state),
+                    left if left >= 3 => scores_of::<L, E, 3>(lanes, keys, query, queries, state),
+                    _ => scores_of::<L, E, 1>(lanes, keys, query, queries, state),
+                };
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn values<L: Lanes>(
+        lanes: L,
+        values: &[u8],
+        valid: usize,
+        corrections: &[f32],
+        state: &mut State,
+    ) {
+        let values = &values[..valid * state.dim * E::SIZE];
+        for column in (0..state.dim).step_by(L::COUNT) {
+            let mut query = 0;
+            while query < state.count {
+                let part = (values, column, query);
+                query += match state.count - query {
+                    left if left >= 12 && L::COUNT >= 16 => {
+                        values_of::<L, E, 12>(lanes, part, corrections, state)
+                    }
+                    left if left >= 6 => values_of::<L, E, 6>(lanes, part, corrections, state),
+                    left if left >= 3 => values_of::<L, E, 3>(lanes, part, corrections, state),
+                    _ => values_of::<L, E, 1>(lanes, part, corrections, state),
+                };
+            }
+        }
+    }
+}
+
+/// Scores of `N` queries with `COUNT` positions from `lane` on; returns `N`.
+#[inline(always)]
+fn scores_of<L: Lanes, E: ElementForm, const N: usize>(
+    lanes: L,
+    (keys, lane): (&[u8], usize),
+    query: usize,
+    queries: &[f32],
+    state: &mut State,
+) -> usize {
+    let dim = state.dim;
+    let queries: [&[f32]; N] = std::array::from_fn(|n| &queries[(query + n) * dim..][..dim]);
+    let mut sums = [lanes.splat(0.0); N];
+    for (d, key) in keys.chunks_exact(PANEL * E::SIZE).enumerate() {
+        let key = E::load(lanes, &key[lane % PANEL * E::SIZE..]);
+        each_row!(n < N, {
+            sums[n] = lanes.fma(key, lanes.splat(queries[n][d]), sums[n]);
+        });
+    }
+    for (sum, scores) in sums.into_iter().zip(&mut state.scores[query..]) {
+        lanes.store(sum, &mut scores[lane..]);
+    }
+    N
+}
+
+/// Weighted values of `N` queries in `COUNT` columns; returns `N`.
+#[inline(always)]
+fn values_of<L: Lanes, E: ElementForm, const N: usize>(
+    lanes: L,
+    (values, column, query): (&[u8], usize, usize),
+    corrections: &[f32],
+    state: &mut State,
+) -> usize {
+    let dim = state.dim;
+    let mut sums = [lanes.splat(0.0); N];
+    for (n, sum) in sums.iter_mut().enumerate() {
+        let old = lanes.load(&state.sums[(query + n) * dim + column..]);
+        *sum = lanes.mul(old, lanes.splat(corrections[query + n]));
+    }
+    let scores: [_; N] = std::array::from_fn(|n| state.scores[query + n]);
+    for (position, row) in values.chunks_exact(dim * E::SIZE).enumerate() {
+        let value = E::load(lanes, &row[column * E::SIZE..]);
+        each_row!(n < N, {
+            sums[n] = lanes.fma(value, lanes.splat(scores[n][position]), sums[n]);
+        });
+    }
+    for (n, sum) in sums.into_iter().enumerate() {
+        lanes.store(sum, &mut state.sums[(query + n) * dim + column..]);
+    }
+    N
+}

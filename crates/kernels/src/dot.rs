@@ -1,0 +1,54 @@
+//! Dot products of 32 codes, and straight code for short loops over rows.
+
+use crate::activations::GROUP;
+use crate::lanes::Lanes;
+
+/// Repeats a block for `$row` = 0, 1, ... below `$count` (at most 12) as straight code: sums of
+/// several rows then stay in registers, which a loop of this length does not achieve.
+macro_rules! each_row {
+    ($row:ident < $count:ident, $body:block) => {
+        each_row!(@ $row $count $body 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@ $row:ident $count:ident $body:block $($index:literal)*) => {
+        $(if $index < $count {
+            let $row = $index;
+            $body
+        })*
+    };
+}
+pub(crate) use each_row;
+
+/// Eight vectors of codes, four columns each, against 32 signed codes of one row, on top of
+/// `start`. `WIDE` codes fill a byte (see [`Lanes::dot_wide`]).
+#[inline(always)]
+pub(crate) fn dot_group<L: Lanes, const WIDE: bool>(
+    lanes: L,
+    codes: &[L::B; 8],
+    row: &[i8; GROUP],
+    start: i32,
+) -> L::I {
+    dot_vectors::<L, WIDE, 0, 8>(lanes, codes, row, lanes.splat_int(start))
+}
+
+/// As [`dot_group`] for vectors `FIRST..END`.
+#[inline(always)]
+pub(crate) fn dot_vectors<L: Lanes, const WIDE: bool, const FIRST: usize, const END: usize>(
+    lanes: L,
+    codes: &[L::B; 8],
+    row: &[i8; GROUP],
+    start: L::I,
+) -> L::I {
+    let mut sum = start;
+    each_row!(vector < END, {
+        if vector >= FIRST && vector < 8 {
+            let four = row[4 * vector..4 * vector + 4].as_array().expect("four of 32");
+            let four = i32::from_le_bytes(four.map(|code| code as u8));
+            sum = if WIDE {
+                lanes.dot_wide(sum, codes[vector], four)
+            } else {
+                lanes.dot(sum, codes[vector], four)
+            };
+        }
+    });
+    sum
+}
