@@ -231,9 +231,6 @@ pub(crate) struct QuantizedGroup {
 }
 
 impl QuantizedGroup {
-    /// Zeros.
-    pub const ZERO: Self = Self { codes: [0; GROUP], scale: 0.0, sums: [0; 2] };
-
     /// What the codes leave over of `values`.
     #[inline(always)]
     pub fn rest(&self, values: &[f32; GROUP]) -> [f32; GROUP] {
@@ -242,12 +239,6 @@ impl QuantizedGroup {
             *rest = f32::from(code).mul_add(-self.scale, *value);
         }
         rest
-    }
-
-    /// The sum of all codes.
-    #[inline(always)]
-    pub fn sum(&self) -> i32 {
-        self.sums[0] + self.sums[1]
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod byte;
 mod float;
+mod hadamard;
 mod store;
 mod tile;
 
@@ -17,7 +18,8 @@ use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
 use crate::pool::Pool;
 
-pub(crate) use store::cached_bytes;
+pub(crate) use hadamard::rotate;
+pub(crate) use store::cached_element;
 pub use store::store_position;
 use tile::{Merge, Tile};
 
@@ -46,8 +48,8 @@ pub enum Element {
     F32,
     /// 2 bytes.
     F16,
-    /// 1 byte, with an f16 scale per 32 elements of a key and one per value; products are made
-    /// with 16-bit queries and weights. Heads are a multiple of 32.
+    /// 1 byte, with an f16 scale per key and per value; keys are rotated (see `hadamard`), and
+    /// queries and softmax weights take 8 bits too. Heads are a multiple of 32.
     Int8,
 }
 
@@ -66,7 +68,7 @@ impl Element {
         match self {
             Element::F32 => (BLOCK * head_dim * 4, BLOCK * head_dim * 4),
             Element::F16 => (BLOCK * head_dim * 2, BLOCK * head_dim * 2),
-            Element::Int8 => (BLOCK * (head_dim + head_dim / 32 * 2), BLOCK * (head_dim + 2)),
+            Element::Int8 => (BLOCK * (head_dim + 2), BLOCK * (head_dim + 2)),
         }
     }
 
@@ -160,13 +162,14 @@ pub fn attention(
         return;
     }
     let width = Tile::partial_len(dim);
-    let mut partials = vec![0.0; tiles.len() * QUERIES_MAX * chunks * width];
+    let tile_queries = tiles.iter().map(|tile| tile.rows * tile.heads).max().unwrap_or(0);
+    let each = tile_queries * chunks * width;
+    let mut partials = vec![0.0; tiles.len() * each];
     let rows = DisjointRows::new(&mut partials, chunks * width);
     pool.run(tiles.len() * chunks, |index| {
         let (tile, chunk) = (index % tiles.len(), chunks - 1 - index / tiles.len());
-        tier.run(tiles[tile].part(chunk, tile * QUERIES_MAX, rows));
+        tier.run(tiles[tile].part(chunk, tile * tile_queries, rows));
     });
-    let each = QUERIES_MAX * chunks * width;
     pool.run(tiles.len(), |index| {
         let partials = &partials[index * each..][..each];
         tier.run(Merge { tile: tiles[index], partials, chunks });

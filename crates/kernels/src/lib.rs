@@ -34,6 +34,7 @@ mod wasm;
 mod x86;
 
 pub use activations::{Activations, Codes};
+pub use buffer::Buffer;
 pub use cpu::Tier;
 pub use disjoint::DisjointRows;
 pub use lanes::{Kernel, Lanes};

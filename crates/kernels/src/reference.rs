@@ -64,11 +64,15 @@ pub fn cached(
     span: &AttentionSpan<'_>,
     (kv_head, position, is_value): (usize, usize, bool),
 ) -> Vec<f32> {
-    use crate::attention::{BLOCK, cached_bytes};
+    use crate::attention::{BLOCK, Element, cached_element, rotate};
     let block = span.blocks[position / BLOCK] as usize * geometry.block_bytes();
     let head = &cache[block + kv_head * geometry.head_block_bytes()..];
     let head = &head[..geometry.head_block_bytes()];
-    (0..geometry.head_dim)
-        .map(|d| cached_bytes(geometry, head, (position % BLOCK, d), is_value))
-        .collect()
+    let mut row: Vec<_> = (0..geometry.head_dim)
+        .map(|d| cached_element(geometry, head, (position % BLOCK, d), is_value))
+        .collect();
+    if geometry.element == Element::Int8 && !is_value {
+        rotate(&mut row);
+    }
+    row
 }

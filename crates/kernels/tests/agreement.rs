@@ -181,20 +181,17 @@ fn cached_input(geometry: &Geometry, positions: usize, seed: u64) -> (Vec<f32>, 
     (noise(seed, len), noise(seed + 1, len))
 }
 
-fn cache(geometry: &Geometry, positions: usize, blocks: &[u32], seed: u64) -> Vec<u8> {
+fn cache(tier: Tier, geometry: &Geometry, positions: usize, blocks: &[u32], seed: u64) -> Vec<u8> {
     let count = blocks.iter().max().map_or(0, |last| *last as usize + 1);
     let mut cache = vec![0; count * geometry.block_bytes()];
     let width = geometry.kv_heads * geometry.head_dim;
     let (keys, values) = cached_input(geometry, positions, seed);
     for position in 0..positions {
         let block = blocks[position / BLOCK] as usize;
-        store_position(
-            geometry,
-            &mut cache[block * geometry.block_bytes()..][..geometry.block_bytes()],
-            position % BLOCK,
-            &keys[position * width..][..width],
-            &values[position * width..][..width],
-        );
+        let bytes = &mut cache[block * geometry.block_bytes()..][..geometry.block_bytes()];
+        let one = |rows: &[f32]| rows[position * width..][..width].to_vec();
+        let (key, value) = (one(&keys), one(&values));
+        store_position(tier, geometry, bytes, position % BLOCK, (&key, &value));
     }
     cache
 }
@@ -216,7 +213,7 @@ fn attention_agrees_with_reference_in_every_shape_and_tier() {
             let spans =
                 [(0, 1), (0, 5), (31, 1), (32, 1), (30, 9), (150, 1), (0, 70), (600, 1), (505, 40)];
             for (start, rows) in spans {
-                let cache = cache(&geometry, start + rows, &blocks, 21);
+                let cache = cache(Tier::available()[0], &geometry, start + rows, &blocks, 21);
                 let span = AttentionSpan { row: 0, rows, start, blocks: &blocks };
                 let width = heads * head_dim;
                 // Large queries make sharp distributions as well as flat ones.
@@ -251,12 +248,16 @@ fn scattered_blocks() -> Vec<u32> {
 }
 
 #[test]
-fn eight_bit_keys_and_values_are_within_half_a_step() {
+fn eight_bit_keys_and_values_are_near_what_was_stored() {
     let (dim, positions) = (64, 45);
     let geometry =
         Geometry { heads: 2, kv_heads: 2, head_dim: dim, element: Element::Int8, scale: 1.0 };
     let blocks = [1, 0];
-    let cache = cache(&geometry, positions, &blocks, 3);
+    let cache = cache(Tier::Portable, &geometry, positions, &blocks, 3);
+    for tier in Tier::available() {
+        let other = self::cache(tier, &geometry, positions, &blocks, 3);
+        assert!(other == cache, "{tier} stores other bytes");
+    }
     let span = AttentionSpan { row: 0, rows: positions, start: 0, blocks: &blocks };
     let width = 2 * dim;
     let (keys, values) = cached_input(&geometry, positions, 3);
@@ -266,13 +267,17 @@ fn eight_bit_keys_and_values_are_within_half_a_step() {
                 let stored =
                     reference::cached(&geometry, &cache, &span, (head, position, is_value));
                 let source = &source[position * width + head * dim..][..dim];
-                let step = if is_value { dim } else { 32 };
-                for (source, stored) in source.chunks(step).zip(stored.chunks(step)) {
-                    let largest = source.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-                    for (a, b) in source.iter().zip(stored) {
-                        // Half a step, and what the f16 scale is off at the largest.
-                        assert!((a - b).abs() <= largest * (0.5 / 127.0 + 1.0 / 1024.0), "{a} {b}");
-                    }
+                let largest = source.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+                let errors = source.iter().zip(&stored).map(|(a, b)| a - b);
+                if is_value {
+                    // Half a step, and what the f16 scale is off at the largest.
+                    let allowed = largest * (0.5 / 127.0 + 1.0 / 1024.0);
+                    assert!(errors.clone().all(|error| error.abs() <= allowed), "{source:?}");
+                } else {
+                    // A rotation keeps lengths; no rotated element exceeds the whole length.
+                    let length = source.iter().map(|a| a * a).sum::<f32>().sqrt();
+                    let error = errors.map(|e| e * e).sum::<f32>().sqrt();
+                    assert!(error <= 0.01 * length, "{error} of {length}");
                 }
             }
         }
@@ -300,8 +305,8 @@ fn check_attention(
             let expected = reference::attention(query, &read(false), &read(true), geometry.scale);
             for (d, e) in expected.iter().enumerate() {
                 let got = out[row * width + head * dim + d];
-                // 16-bit queries and weights.
-                let tolerance = if geometry.element == Element::Int8 { 2e-4 } else { 3e-6 };
+                // Sharp distributions: a query in 8 bits moves weight between neighbours.
+                let tolerance = if geometry.element == Element::Int8 { 0.06 } else { 3e-6 };
                 assert!(
                     (got - e).abs() < tolerance,
                     "{name} head {head} row {row} dim {d}: {got} {e}"
@@ -319,7 +324,7 @@ fn attention_of_a_row_does_not_depend_on_the_rows_beside_it() {
     let queries = noise(8, rows * width);
     for element in ELEMENTS {
         let geometry = Geometry { heads: 6, kv_heads: 2, head_dim: 64, element, scale: 0.125 };
-        let cache = cache(&geometry, start + rows, &blocks, 77);
+        let cache = cache(Tier::Portable, &geometry, start + rows, &blocks, 77);
         for tier in Tier::available() {
             let run = |threads, spans: &[AttentionSpan<'_>], queries: &[f32]| {
                 let mut out = vec![0.0; queries.len()];

@@ -5,6 +5,7 @@ mod json;
 
 use crate::batch::Regime;
 use crate::error::Error;
+use crate::kv::{F16_CACHE_BYTES_MAX, KvElement, KvLayout, KvPool};
 
 pub(crate) use json::read as read_json;
 
@@ -113,6 +114,18 @@ impl Config {
     /// Rows of the fused query, key and value projection.
     pub fn qkv_rows(&self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    /// How keys and values are stored when nobody decides: in f16 while so many tokens stay within
+    /// [`F16_CACHE_BYTES_MAX`], then in 8 bits.
+    pub fn default_kv(&self, context_tokens: usize) -> KvLayout {
+        let Self { layers, kv_heads, head_dim, .. } = *self;
+        let halves = KvLayout { layers, kv_heads, head_dim, element: KvElement::F16 };
+        let blocks = context_tokens.div_ceil(KvPool::BLOCK_TOKENS);
+        let long = blocks.saturating_mul(halves.block_bytes()) > F16_CACHE_BYTES_MAX;
+        let element =
+            if long && head_dim.is_multiple_of(32) { KvElement::Int8 } else { KvElement::F16 };
+        KvLayout { element, ..halves }
     }
 
     /// The regime of a sequence of `total_tokens`.

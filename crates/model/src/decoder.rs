@@ -1,12 +1,12 @@
 //! The one decoder: a batch of spans through every layer.
 
-use phial_kernels::attention::{AttentionSpan, Geometry, attention};
+use phial_kernels::attention::{AttentionSpan, BLOCK, Geometry, attention};
 use phial_kernels::elementwise::{rms_norm, rotate_halves, rotate_pairs, silu_mul};
 use phial_kernels::{Activations, DisjointRows};
 
 use crate::batch::{Batch, Forward, Logits, Outputs, Regime};
 use crate::config::RopePairs;
-use crate::kv::{KvLayout, KvPool};
+use crate::kv::{KvLayout, KvPool, NewPosition};
 use crate::linear::{Linear, LowRank, LowRankScratch};
 use crate::load::Model;
 use crate::lora::LayerAdapter;
@@ -176,14 +176,18 @@ impl Model {
         self.rotate(qkv, &buffers.rotation);
         let (query, key) =
             (geometry.heads * geometry.head_dim, geometry.kv_heads * geometry.head_dim);
+        let mut positions = Vec::with_capacity(rows);
         for span in spans {
             let blocks = &buffers.blocks[span.blocks.clone()];
             for row in 0..span.rows {
                 let row_values = &qkv[(span.row + row) * width..][..width];
-                let (keys, values) = row_values[query..].split_at(key);
-                kv.store((index, &geometry), blocks, span.start + row, (keys, values));
+                let (key, value) = row_values[query..].split_at(key);
+                let position = span.start + row;
+                let (block, offset) = (blocks[position / BLOCK], position % BLOCK);
+                positions.push(NewPosition { block, offset, key, value });
             }
         }
+        kv.store(&self.compute, (index, &geometry), positions);
         let attended = sized(&mut buffers.attended, rows * query);
         let tasks: Vec<_> = spans
             .iter()

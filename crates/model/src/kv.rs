@@ -1,21 +1,15 @@
 //! Paged storage of keys and values.
 
-use phial_kernels::attention::{BLOCK, Geometry};
+use phial_kernels::Buffer;
+use phial_kernels::attention::{BLOCK, Geometry, store_position};
+
+use crate::linear::Compute;
 
 pub use phial_kernels::attention::Element as KvElement;
 
-/// The longest context, in tokens, whose keys and values are kept in f16 by default. Beyond it a
-/// step of Phi-4-mini in `q4_k_m` would read more than a fifth of what it reads of the weights.
-pub const F16_CONTEXT_MAX: usize = 4096;
-
-/// The type of keys and values that a context of so many tokens is kept in by default.
-pub fn default_kv_element(head_dim: usize, context_tokens: usize) -> KvElement {
-    if context_tokens > F16_CONTEXT_MAX && head_dim.is_multiple_of(32) {
-        KvElement::Int8
-    } else {
-        KvElement::F16
-    }
-}
+/// The largest cache, in bytes, that is kept in f16 by default: that of 4,096 tokens of Phi-4-mini.
+/// Beyond it a step would read more than a fifth of what it reads of that model's `q4_k_m` weights.
+pub const F16_CACHE_BYTES_MAX: usize = 512 << 20;
 
 /// Index of a block of [`KvPool::BLOCK_TOKENS`] positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,7 +45,7 @@ pub struct KvPool {
     layout: KvLayout,
     blocks: usize,
     /// Per layer: all its blocks.
-    layers: Vec<Vec<u8>>,
+    layers: Vec<Buffer>,
 }
 
 impl KvPool {
@@ -60,8 +54,9 @@ impl KvPool {
 
     /// A pool of `blocks` blocks. Memory is committed by the system as blocks are first written.
     pub fn new(layout: KvLayout, blocks: usize) -> Self {
-        let layers =
-            (0..layout.layers).map(|_| vec![0; blocks * layout.layer_block_bytes()]).collect();
+        let layers = (0..layout.layers)
+            .map(|_| Buffer::zeroed(blocks * layout.layer_block_bytes()))
+            .collect();
         Self { layout, blocks, layers }
     }
 
@@ -80,17 +75,44 @@ impl KvPool {
         &self.layers[layer]
     }
 
-    /// Writes one position of one layer: `key` and `value` are `[kv_heads * head_dim]`.
+    /// Writes positions of one layer; no two are the same.
     pub(crate) fn store(
         &mut self,
+        compute: &Compute,
         (layer, geometry): (usize, &Geometry),
-        blocks: &[u32],
-        position: usize,
-        (key, value): (&[f32], &[f32]),
+        mut positions: Vec<NewPosition<'_>>,
     ) {
-        let block = blocks[position / BLOCK] as usize;
+        positions.sort_unstable_by_key(|position| position.block);
         let bytes = self.layout.layer_block_bytes();
-        let block = &mut self.layers[layer][block * bytes..][..bytes];
-        phial_kernels::attention::store_position(geometry, block, position % BLOCK, key, value);
+        let mut rest = &mut *self.layers[layer];
+        let mut passed = 0;
+        let mut tasks = Vec::new();
+        for positions in positions.chunk_by(|a, b| a.block == b.block) {
+            let block = positions[0].block as usize;
+            let (_, from) = rest.split_at_mut((block - passed) * bytes);
+            let (block_bytes, after) = from.split_at_mut(bytes);
+            tasks.push((block_bytes, positions));
+            (rest, passed) = (after, block + 1);
+        }
+        let write = |(block, positions): (&mut [u8], &[NewPosition<'_>])| {
+            for position in positions {
+                let row = (position.key, position.value);
+                store_position(compute.tier, geometry, block, position.offset, row);
+            }
+        };
+        if tasks.len() == 1 {
+            tasks.into_iter().for_each(write);
+        } else {
+            compute.pool.for_each(tasks, write);
+        }
     }
+}
+
+/// Keys and values of one new position, each `[kv_heads * head_dim]`.
+pub(crate) struct NewPosition<'a> {
+    /// Its block, and its place within.
+    pub block: u32,
+    pub offset: usize,
+    pub key: &'a [f32],
+    pub value: &'a [f32],
 }

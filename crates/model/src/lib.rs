@@ -22,7 +22,7 @@ mod weights;
 pub use batch::{AdapterId, Batch, Forward, Logits, Outputs, Regime, Span, TokenId};
 pub use config::{Config, Layout, Rope, RopePairs, RopeScaling};
 pub use error::Error;
-pub use kv::{BlockId, F16_CONTEXT_MAX, KvElement, KvLayout, KvPool, default_kv_element};
+pub use kv::{BlockId, F16_CACHE_BYTES_MAX, KvElement, KvLayout, KvPool};
 pub use linear::{Compute, Linear};
 pub use load::{LoadOptions, Model, Precision, folder_of, read_config};
 pub use scratch::Scratch;

@@ -9,7 +9,7 @@ use phial_kernels::{Pool, Tier};
 use crate::batch::AdapterId;
 use crate::config::{Config, Layout};
 use crate::error::Error;
-use crate::kv::{KvElement, default_kv_element};
+use crate::kv::KvElement;
 use crate::linear::Compute;
 use crate::lora::Adapter;
 use crate::rope::Rotary;
@@ -98,9 +98,8 @@ impl Model {
         Ok(AdapterId(self.adapters.len() - 1))
     }
 
-    /// Chooses the type of stored keys and values: what is `asked` for, else 16 bits up to
-    /// [`crate::F16_CONTEXT_MAX`] tokens of context and 8 bits beyond. A model that was loaded for exact
-    /// results keeps f32 unless asked.
+    /// Chooses the type of stored keys and values: what is `asked` for, else that of
+    /// [`Config::default_kv`]. A model that was loaded for exact results keeps f32 unless asked.
     ///
     /// # Errors
     /// When 8 bits are asked for and the model's heads are not a multiple of 32.
@@ -120,7 +119,7 @@ impl Model {
         self.kv_element = match asked {
             Some(element) => element,
             None if self.kv_element == KvElement::F32 => KvElement::F32,
-            None => default_kv_element(self.config.head_dim, context_tokens),
+            None => self.config.default_kv(context_tokens).element,
         };
         Ok(())
     }

@@ -53,8 +53,8 @@ pub struct ModelArguments {
     /// Threads; all cores that this process may use when not given
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Type of stored keys and values; f16 up to a context of 4096 tokens, int8 beyond when not
-    /// given
+    /// Type of stored keys and values; when not given, f16 where those of the whole context fit
+    /// in 512 MiB (4096 tokens of Phi-4-mini), int8 beyond
     #[arg(long, value_name = "TYPE")]
     pub kv: Option<Kv>,
     /// Never use the network

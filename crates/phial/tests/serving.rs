@@ -22,7 +22,8 @@ struct Running {
 impl Running {
     fn start(home: &Path, model: &Path) -> Self {
         let mut command = phial(home);
-        command.args(["serve", "--port", "0", "--model"]).arg(model);
+        // As long contexts of large models are kept.
+        command.args(["serve", "--port", "0", "--kv", "int8", "--model"]).arg(model);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -119,7 +120,6 @@ fn an_answer_across_the_boundary_is_that_of_a_fresh_prompt_at_every_length() {
     let steps = choice["logprobs"]["content"].as_array().unwrap();
     let first = ids.len();
     for step in steps {
-        // The server keeps long contexts in 8 bits.
         let as_served = ["--precision", "auto", "--kv", "int8"];
         let row = logits(home.path(), &model, &ids, 1, &as_served).remove(0);
         let best = argmax(&row);

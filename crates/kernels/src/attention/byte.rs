@@ -1,58 +1,65 @@
 //! Keys and values as 8-bit codes.
 //!
-//! Queries and softmax weights become two rows of 8-bit codes each, the second for what the first
-//! leaves over, so that the only rounding that counts is that of the cache. Both products are then
-//! those of [`crate::dot`]: 32 dimensions of a key, or 32 positions of a value, are a group.
+//! Queries and softmax weights become 8-bit codes too, so that both products are those of
+//! [`crate::dot`]: 32 dimensions of a key, or 32 positions of a value, are a group. Queries are
+//! rotated as the keys were.
 
-use super::store::KEY_GROUP;
 use super::tile::{CacheForm, State};
-use super::{BLOCK, HEAD_DIM_MAX, PANEL, QUERIES_MAX};
-use crate::activations::{GROUP, QuantizedGroup, quantize_group};
-use crate::dot::{dot_group, each_row};
+use super::{BLOCK, HEAD_DIM_MAX, PANEL, QUERIES_MAX, rotate};
+use crate::activations::GROUP;
+use crate::dot::{dot_vectors, each_row};
 use crate::lanes::Lanes;
 
 /// Groups of the largest head.
-const GROUPS_MAX: usize = HEAD_DIM_MAX / KEY_GROUP;
+const GROUPS_MAX: usize = HEAD_DIM_MAX / GROUP;
 
 pub(super) struct Int8Cache;
 
-/// 32 numbers in 16 bits.
+/// Numbers in 8 bits: `value ≈ scale * code`.
 #[derive(Clone, Copy)]
-pub(super) struct Fine {
-    first: QuantizedGroup,
-    rest: QuantizedGroup,
+pub(super) struct Coded<const GROUPS: usize> {
+    codes: [[i8; GROUP]; GROUPS],
+    sum: i32,
+    scale: f32,
 }
 
-impl Fine {
-    const ZERO: Self = Self { first: QuantizedGroup::ZERO, rest: QuantizedGroup::ZERO };
+impl<const GROUPS: usize> Coded<GROUPS> {
+    const ZERO: Self = Self { codes: [[0; GROUP]; GROUPS], sum: 0, scale: 0.0 };
 
     #[inline(always)]
-    fn of<L: Lanes>(lanes: L, values: &[f32; GROUP]) -> Self {
-        let first = quantize_group(lanes, values);
-        Self { rest: quantize_group(lanes, &first.rest(values)), first }
+    fn of<L: Lanes>(lanes: L, values: &[f32]) -> Self {
+        let mut largest = lanes.splat(0.0);
+        for part in values.chunks_exact(L::COUNT) {
+            largest = lanes.max(lanes.abs(lanes.load(part)), largest);
+        }
+        let mut coded = Self { scale: lanes.largest(largest) / 127.0, ..Self::ZERO };
+        let inverse = 1.0 / coded.scale;
+        let inverse = lanes.splat(if inverse.is_finite() { inverse } else { 0.0 });
+        let codes = coded.codes.as_flattened_mut().chunks_exact_mut(L::COUNT);
+        for (part, codes) in values.chunks_exact(L::COUNT).zip(codes) {
+            coded.sum += lanes.store_i8(lanes.mul(lanes.load(part), inverse), codes);
+        }
+        coded
     }
 
-    /// The dot product with codes that stand for `code - 128`.
+    /// Takes off what codes of 128 for zero add.
     #[inline(always)]
-    fn dot<L: Lanes>(&self, lanes: L, codes: &[L::B; 8]) -> L::F {
-        let start = |group: &QuantizedGroup| -L::WIDE_OFFSET * group.sum();
-        let first = dot_group::<L, true>(lanes, codes, &self.first.codes, start(&self.first));
-        let rest = dot_group::<L, true>(lanes, codes, &self.rest.codes, start(&self.rest));
-        let rest = lanes.mul(lanes.to_float(rest), lanes.splat(self.rest.scale));
-        lanes.fma(lanes.to_float(first), lanes.splat(self.first.scale), rest)
+    fn start<L: Lanes>(&self, lanes: L) -> L::I {
+        lanes.splat_int(-L::WIDE_OFFSET * self.sum)
     }
 }
 
 impl CacheForm for Int8Cache {
-    type Queries = [[Fine; GROUPS_MAX]; QUERIES_MAX];
+    type Queries = [Coded<GROUPS_MAX>; QUERIES_MAX];
 
     #[inline(always)]
     fn queries<L: Lanes>(lanes: L, values: &[f32], dim: usize) -> Self::Queries {
-        let mut queries = [[Fine::ZERO; GROUPS_MAX]; QUERIES_MAX];
+        let mut queries = [Coded::ZERO; QUERIES_MAX];
         for (values, query) in values.chunks_exact(dim).zip(&mut queries) {
-            for (values, group) in values.as_chunks().0.iter().zip(query) {
-                *group = Fine::of(lanes, values);
-            }
+            let mut rotated = [0.0; HEAD_DIM_MAX];
+            rotated[..dim].copy_from_slice(values);
+            rotate(&mut rotated[..dim]);
+            *query = Coded::of(lanes, &rotated[..dim]);
         }
         queries
     }
@@ -71,6 +78,9 @@ impl CacheForm for Int8Cache {
             let mut query = 0;
             while query < state.count {
                 query += match state.count - query {
+                    left if left >= 12 && L::COUNT >= 16 => {
+                        scores_of::<L, 12>(lanes, keys, query, queries, state)
+                    }
                     left if left >= 6 => scores_of::<L, 6>(lanes, keys, query, queries, state),
                     left if left >= 3 => scores_of::<L, 3>(lanes, keys, query, queries, state),
                     _ => scores_of::<L, 1>(lanes, keys, query, queries, state),
@@ -88,14 +98,14 @@ impl CacheForm for Int8Cache {
         state: &mut State,
     ) {
         let (codes, scales) = values.split_at(BLOCK * state.dim);
-        let mut weights = [Fine::ZERO; QUERIES_MAX];
+        let mut weights = [Coded::<1>::ZERO; QUERIES_MAX];
         for (scores, weights) in state.scores[..state.count].iter().zip(&mut weights) {
             let mut scaled = [0.0; BLOCK];
             for lane in (0..valid.next_multiple_of(L::COUNT)).step_by(L::COUNT) {
                 let scale = lanes.load_f16(&scales[2 * lane..]);
                 lanes.store(lanes.mul(lanes.load(&scores[lane..]), scale), &mut scaled[lane..]);
             }
-            *weights = Fine::of(lanes, &scaled);
+            *weights = Coded::of(lanes, &scaled);
         }
         for column in (0..state.dim).step_by(L::COUNT) {
             let quad = |index: usize| lanes.load_bytes(&codes[4 * (index * state.dim + column)..]);
@@ -103,7 +113,11 @@ impl CacheForm for Int8Cache {
             for query in 0..state.count {
                 let sum = &mut state.sums[query * state.dim + column..][..L::COUNT];
                 let old = lanes.mul(lanes.load(sum), lanes.splat(corrections[query]));
-                lanes.store(lanes.add(weights[query].dot(lanes, &codes), old), sum);
+                let weights = &weights[query];
+                let start = weights.start(lanes);
+                let dot = dot_vectors::<L, true, 0, 8>(lanes, &codes, &weights.codes[0], start);
+                let scale = lanes.splat(weights.scale);
+                lanes.store(lanes.fma(lanes.to_float(dot), scale, old), sum);
             }
         }
     }
@@ -115,23 +129,27 @@ fn scores_of<L: Lanes, const N: usize>(
     lanes: L,
     (panel, lane): (&[u8], usize),
     query: usize,
-    queries: &[[Fine; GROUPS_MAX]; QUERIES_MAX],
+    queries: &[Coded<GROUPS_MAX>; QUERIES_MAX],
     state: &mut State,
 ) -> usize {
     let (codes, scales) = panel.split_at(PANEL * state.dim);
-    let mut sums = [lanes.splat(0.0); N];
-    let groups = codes.chunks_exact(PANEL * KEY_GROUP).zip(scales.chunks_exact(PANEL * 2));
-    for (group, (codes, scales)) in groups.enumerate() {
+    let mut sums = [lanes.splat_int(0); N];
+    each_row!(n < N, {
+        sums[n] = queries[query + n].start(lanes);
+    });
+    for (group, codes) in codes.chunks_exact(PANEL * GROUP).enumerate() {
         let four = |index: usize| lanes.load_bytes(&codes[4 * (index * PANEL + lane % PANEL)..]);
         let codes = [four(0), four(1), four(2), four(3), four(4), four(5), four(6), four(7)];
-        let scale = lanes.load_f16(&scales[2 * (lane % PANEL)..]);
         each_row!(n < N, {
-            let dot = queries[query + n][group].dot(lanes, &codes);
-            sums[n] = lanes.fma(dot, scale, sums[n]);
+            let query = &queries[query + n].codes[group];
+            sums[n] = dot_vectors::<L, true, 0, 8>(lanes, &codes, query, sums[n]);
         });
     }
-    for (sum, scores) in sums.into_iter().zip(&mut state.scores[query..]) {
-        lanes.store(sum, &mut scores[lane..]);
-    }
+    let scale = lanes.load_f16(&scales[2 * (lane % PANEL)..]);
+    each_row!(n < N, {
+        let factor = lanes.mul(scale, lanes.splat(queries[query + n].scale));
+        let scores = &mut state.scores[query + n][lane..];
+        lanes.store(lanes.mul(lanes.to_float(sums[n]), factor), scores);
+    });
     N
 }

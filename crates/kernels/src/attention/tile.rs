@@ -221,6 +221,14 @@ impl<'a> Tile<'a> {
         C::queries(lanes, &scaled[..count * dim], dim)
     }
 
+    /// Keys and values of the tile's head in block `index` of the sequence.
+    #[inline(always)]
+    fn block(&self, index: usize) -> &'a [u8] {
+        let head_bytes = self.geometry.head_block_bytes();
+        let start = self.span.blocks[index] as usize * self.geometry.block_bytes();
+        &self.cache[start + self.kv_head * head_bytes..][..head_bytes]
+    }
+
     /// Every block of a chunk.
     #[inline(always)]
     fn chunk<L: Lanes, C: CacheForm>(
@@ -231,15 +239,20 @@ impl<'a> Tile<'a> {
         state: &mut State,
     ) {
         let last = self.last();
-        let head_bytes = self.geometry.head_block_bytes();
         let key_bytes = self.geometry.element.block_bytes(state.dim).0;
         let end = (last / BLOCK + 1).min((chunk + 1) * CHUNK_BLOCKS);
         for index in chunk * CHUNK_BLOCKS..end {
             let valid = (last + 1 - index * BLOCK).min(BLOCK);
-            let start = self.span.blocks[index] as usize * self.geometry.block_bytes();
-            let bytes = &self.cache[start + self.kv_head * head_bytes..][..head_bytes];
-            let (keys, values) = bytes.split_at(key_bytes);
+            let (keys, values) = self.block(index).split_at(key_bytes);
+            // The next block lies elsewhere, where the processor's own prefetch does not look.
+            let next = (index + 1 < end).then(|| self.block(index + 1).split_at(key_bytes));
+            if let Some((keys, _)) = next {
+                prefetch(lanes, keys);
+            }
             C::scores(lanes, queries, keys, valid, state);
+            if let Some((_, values)) = next {
+                prefetch(lanes, values);
+            }
             let mut corrections = [1.0_f32; QUERIES_MAX];
             for (query, correction) in corrections.iter_mut().enumerate().take(state.count) {
                 let position = self.span.start + self.first + query / self.heads;
@@ -262,6 +275,13 @@ impl<'a> Tile<'a> {
             sums.iter_mut().for_each(|value| *value /= total);
             self.out.store(row, column, sums);
         }
+    }
+}
+
+#[inline(always)]
+fn prefetch<L: Lanes>(lanes: L, bytes: &[u8]) {
+    for line in (0..bytes.len()).step_by(64) {
+        lanes.prefetch(bytes, line);
     }
 }
 

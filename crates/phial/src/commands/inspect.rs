@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use anyhow::{Result, ensure};
 use phial_formats::{ModelFile, WeightSource};
-use phial_model::{Config, KvLayout, KvPool, RopeScaling, default_kv_element, read_config};
+use phial_model::{Config, KvPool, RopeScaling, read_config};
 
 use crate::bundle::{TextParts, text_parts};
 use crate::{cli, locate, memory};
@@ -27,13 +27,7 @@ pub fn run(arguments: &cli::Inspect) -> Result<()> {
     describe(&config, &mut line)?;
     describe_text(&text, &mut line)?;
     let bytes = describe_tensors(&file, &mut line)?;
-    let element = default_kv_element(config.head_dim, context);
-    let layout = KvLayout {
-        layers: config.layers,
-        kv_heads: config.kv_heads,
-        head_dim: config.head_dim,
-        element,
-    };
+    let layout = config.default_kv(context);
     let kv = (layout.block_bytes() * context.div_ceil(KvPool::BLOCK_TOKENS)) as u64;
     line(
         "memory",
@@ -41,7 +35,7 @@ pub fn run(arguments: &cli::Inspect) -> Result<()> {
             "{} of weights + {} of keys and values for {context} tokens ({})",
             memory::show(bytes),
             memory::show(kv),
-            element.name()
+            layout.element.name()
         ),
     )?;
     if arguments.tensors {
