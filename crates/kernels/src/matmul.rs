@@ -1,16 +1,16 @@
 //! The matrix product: rows of activations times a packed weight matrix, transposed.
 //!
-//! One body serves every row count. A tile unpacks a group of 32 columns of 16 weight rows into
-//! registers once and multiplies it with up to eight rows of activations. Each output is summed
-//! in the same order whatever the number of rows and whatever the tier, so a row's result does
-//! not depend on the rows beside it.
+//! One body serves every row count. A tile unpacks a vector of codes, four columns of 16 weight
+//! rows, once and multiplies it with up to twelve rows of activations, whose sums stay in
+//! registers. Each output is summed in the same order whatever the number of rows and whatever
+//! the tier, so a row's result does not depend on the rows beside it.
 
 mod forms;
 
-use crate::activations::{Activations, GroupedRow};
+use crate::activations::{Activations, CodeTile, GROUP, RowGroups};
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
-use crate::dot::{dot_group, dot_vectors, each_row};
+use crate::dot::{each_row, four_codes};
 use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL_ROWS};
 use crate::packed::{Block, Form, PackedMatrix};
 use crate::pool::Pool;
@@ -27,6 +27,9 @@ const TILES_PER_THREAD: usize = 8;
 /// memory, and the processor's own prefetch stops at every page.
 const PREFETCH_BYTES: usize = 4096;
 
+/// Vectors of codes in half a group.
+const FOUR: usize = 4;
+
 /// One weight matrix of a product and where its outputs go.
 #[derive(Clone, Copy)]
 pub struct Product<'a> {
@@ -37,9 +40,8 @@ pub struct Product<'a> {
 }
 
 /// For each row of `input` and each product: `out[row][column..] = weights * input[row]`. All
-/// products share one pass over the threads. Quantised weights are multiplied with rows of codes:
-/// with [`crate::activations::Codes::Sixteen`] the products of what was left over stand behind
-/// all others, for the caller to add.
+/// products share one pass over the threads. Quantised weights are multiplied with rows of codes;
+/// with [`crate::activations::Codes::Sixteen`] the products of both are added.
 ///
 /// # Panics
 /// When a matrix's inputs are not the activations' columns.
@@ -103,25 +105,19 @@ impl Tile<'_> {
         let rows = self.input.code_rows();
         let mut row = 0;
         while row < rows {
-            let left = rows - row;
-            let wide = L::COUNT >= 16;
-            let step = if wide && left >= 8 {
-                self.quantized_rows::<L, G, 8>(lanes, row)
-            } else if left >= 4 {
-                self.quantized_rows::<L, G, 4>(lanes, row)
-            } else if left >= 2 {
-                self.quantized_rows::<L, G, 2>(lanes, row)
-            } else {
-                self.quantized_rows::<L, G, 1>(lanes, row)
+            row += match self.input.tile_rows(row) {
+                8 if L::PRODUCT_ROWS >= 8 => self.quantized_rows::<L, G, 8>(lanes, row),
+                4 if L::PRODUCT_ROWS >= 4 => self.quantized_rows::<L, G, 4>(lanes, row),
+                2 if L::PRODUCT_ROWS >= 2 => self.quantized_rows::<L, G, 2>(lanes, row),
+                _ => self.quantized_rows::<L, G, 1>(lanes, row),
             };
-            row += step;
         }
     }
 
     /// `R` rows from `row` on with every panel of the tile; returns `R`.
     #[inline(always)]
     fn quantized_rows<L: Lanes, G: GroupForm, const R: usize>(self, lanes: L, row: usize) -> usize {
-        let rows: [_; R] = std::array::from_fn(|r| self.input.grouped_row(row + r));
+        let rows = self.input.code_tile::<R>(row);
         for panel in self.first..self.end {
             let bytes = self.product.weights.panel(panel);
             let mut sums = [[0.0_f32; PANEL_ROWS]; R];
@@ -131,13 +127,22 @@ impl Tile<'_> {
                     lanes.store(value, &mut sums[lane..]);
                 }
             }
-            self.store(panel, row, &sums);
+            if self.input.code_rows() == self.input.rows() {
+                self.store(panel, row, &sums);
+            } else {
+                // Every other row holds what the one before it left over.
+                let mut halves = [[0.0_f32; PANEL_ROWS]; R];
+                for (out, pair) in halves.iter_mut().zip(sums.chunks_exact(2)) {
+                    *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
+                }
+                self.store(panel, row / 2, &halves[..R / 2]);
+            }
         }
         R
     }
 
     #[inline(always)]
-    fn store<const R: usize>(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]; R]) {
+    fn store(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]]) {
         let first = panel * PANEL_ROWS;
         let count = PANEL_ROWS.min(self.product.weights.rows() - first);
         for (r, sums) in sums.iter().enumerate() {
@@ -208,20 +213,14 @@ impl Tile<'_> {
 fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
     lanes: L,
     panel: &[u8],
-    rows: [GroupedRow<'_>; R],
+    rows: CodeTile<'_, R>,
     lane: usize,
     ahead: bool,
 ) -> [L::F; R] {
     let Block { groups, scale_bytes, code_bytes } = G::BLOCK;
     let mut sums = [lanes.splat(0.0); R];
-    let blocks = rows[0].codes.len() / groups;
-    // Equal lengths, said once: the loops below need no checks.
-    let rows = rows.map(|row| GroupedRow {
-        codes: &row.codes[..blocks * groups],
-        scales: &row.scales[..blocks * groups],
-        sums: &row.sums[..blocks * groups],
-        offsets: &row.offsets[..blocks * groups],
-    });
+    let blocks = rows.codes.len() / groups;
+    let rows = rows.first(blocks * groups);
     for (index, block) in panel.chunks_exact(G::BLOCK.bytes()).take(blocks).enumerate() {
         let (scales, codes) = block.split_at(scale_bytes);
         let block_scales = G::block_scales(lanes, scales, lane);
@@ -232,62 +231,92 @@ fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
                     lanes.prefetch(codes, PREFETCH_BYTES + line);
                 }
             }
-            let codes = G::codes(lanes, codes, lane);
             let weight = G::scales(lanes, scales, block_scales, group, lane);
-            let at = index * groups + group;
-            each_row!(r < R, {
-                sums[r] = add_group::<L, G>(lanes, &codes, &weight, (&rows[r], at), sums[r]);
-            });
+            let row_groups = rows.group(index * groups + group);
+            add_group::<L, G, R>(lanes, (codes, lane), &weight, &row_groups, &mut sums);
         }
     }
     sums
 }
 
-/// Adds the products of one group of one row.
+/// Adds the products of one group of every row.
 #[inline(always)]
-fn add_group<L: Lanes, G: GroupForm>(
+fn add_group<L: Lanes, G: GroupForm, const R: usize>(
     lanes: L,
-    codes: &[L::B; 8],
+    (codes, lane): (&[u8], usize),
     weight: &GroupScales<L>,
-    (row, group): (&GroupedRow<'_>, usize),
-    sum: L::F,
-) -> L::F {
+    rows: &RowGroups<'_, R>,
+    sums: &mut [L::F; R],
+) {
     let zero = if G::WIDE { L::WIDE_OFFSET } else { G::ZERO };
-    let (row_codes, scale) = (&row.codes[group], lanes.splat(row.scales[group]));
-    let [low_sum, high_sum] = row.sums[group];
-    if G::SPLIT {
-        let (low, high) = (lanes.splat_int(-zero * low_sum), lanes.splat_int(-zero * high_sum));
-        let (low, high) = if G::WIDE {
-            (
-                dot_vectors::<L, true, 0, 4>(lanes, codes, row_codes, low),
-                dot_vectors::<L, true, 4, 8>(lanes, codes, row_codes, high),
-            )
-        } else {
-            (
-                dot_vectors::<L, false, 0, 4>(lanes, codes, row_codes, low),
-                dot_vectors::<L, false, 4, 8>(lanes, codes, row_codes, high),
-            )
-        };
-        let low = lanes.mul(lanes.to_float(low), weight.low);
-        let both = lanes.fma(lanes.to_float(high), weight.high, low);
-        let sum = lanes.fma(both, scale, sum);
-        if !G::MINIMUM {
-            return sum;
-        }
-        let scale = row.scales[group];
-        let sum = lanes.fma(weight.low_minimum, lanes.splat(scale * low_sum as f32), sum);
-        lanes.fma(weight.high_minimum, lanes.splat(scale * high_sum as f32), sum)
-    } else {
-        let start = -zero * (low_sum + high_sum);
-        let dot = if G::WIDE {
-            dot_group::<L, true>(lanes, codes, row_codes, start)
-        } else {
-            dot_group::<L, false>(lanes, codes, row_codes, start)
-        };
-        let sum = lanes.fma(lanes.mul(lanes.to_float(dot), scale), weight.low, sum);
-        if !G::MINIMUM {
-            return sum;
-        }
-        lanes.fma(weight.low_minimum, lanes.splat(row.offsets[group]), sum)
+    let mut low = [lanes.splat_int(0); R];
+    let mut high = low;
+    if zero != 0 {
+        each_row!(r < R, {
+            let [low_sum, high_sum] = rows.sums[r];
+            if G::SPLIT {
+                low[r] = lanes.splat_int(-zero * low_sum);
+                high[r] = lanes.splat_int(-zero * high_sum);
+            } else {
+                low[r] = lanes.splat_int(-zero * (low_sum + high_sum));
+            }
+        });
     }
+    half_group::<L, G, R, 0>(lanes, (codes, lane), rows.codes, &mut low);
+    if G::SPLIT {
+        let mut both = *sums;
+        each_row!(r < R, {
+            both[r] = lanes.mul(lanes.to_float(low[r]), weight.low);
+        });
+        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut high);
+        each_row!(r < R, {
+            both[r] = lanes.fma(lanes.to_float(high[r]), weight.high, both[r]);
+            sums[r] = lanes.fma(both[r], lanes.splat(rows.scales[r]), sums[r]);
+            if G::MINIMUM {
+                let [low_sum, high_sum] = rows.sums[r].map(|sum| sum as f32);
+                let scale = rows.scales[r];
+                sums[r] = lanes.fma(weight.low_minimum, lanes.splat(scale * low_sum), sums[r]);
+                sums[r] = lanes.fma(weight.high_minimum, lanes.splat(scale * high_sum), sums[r]);
+            }
+        });
+        return;
+    }
+    // Few rows: two short chains of products end sooner than a long one. The sums are exact.
+    if R <= 2 {
+        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut high);
+        each_row!(r < R, {
+            low[r] = lanes.add_int(low[r], high[r]);
+        });
+    } else {
+        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut low);
+    }
+    each_row!(r < R, {
+        let dot = lanes.mul(lanes.to_float(low[r]), lanes.splat(rows.scales[r]));
+        sums[r] = lanes.fma(dot, weight.low, sums[r]);
+        if G::MINIMUM {
+            sums[r] = lanes.fma(weight.low_minimum, lanes.splat(rows.offsets[r]), sums[r]);
+        }
+    });
+}
+
+/// Adds the products of four vectors of codes from `FIRST` on to the sums of every row: each
+/// vector is unpacked once, and the rows' sums are independent of each other.
+#[inline(always)]
+fn half_group<L: Lanes, G: GroupForm, const R: usize, const FIRST: usize>(
+    lanes: L,
+    (codes, lane): (&[u8], usize),
+    rows: &[[i8; GROUP]; R],
+    sums: &mut [L::I; R],
+) {
+    each_row!(vector < FOUR, {
+        let code = G::code(lanes, codes, FIRST + vector, lane);
+        each_row!(r < R, {
+            let four = four_codes(&rows[r], FIRST + vector);
+            sums[r] = if G::WIDE {
+                lanes.dot_wide(sums[r], code, four)
+            } else {
+                lanes.dot(sums[r], code, four)
+            };
+        });
+    });
 }
