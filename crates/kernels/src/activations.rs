@@ -1,5 +1,7 @@
 //! Inputs of a matrix product: f32 rows, and the same rows in 8 bits.
 
+use std::ops::Range;
+
 use crate::cpu::Tier;
 use crate::lanes::{Kernel, Lanes};
 use crate::pool::Pool;
@@ -74,15 +76,15 @@ pub(crate) struct RowGroups<'a, const R: usize> {
 }
 
 impl<'a, const R: usize> CodeTile<'a, R> {
-    /// Its first `groups` groups. Says once that all parts have this length: loops over them then
-    /// need no checks.
+    /// Some of its groups. Says once that all parts have this length: loops over them then need no
+    /// checks.
     #[inline(always)]
-    pub fn first(self, groups: usize) -> Self {
+    pub fn part(self, groups: Range<usize>) -> Self {
         Self {
-            codes: &self.codes[..groups],
-            scales: &self.scales[..groups],
-            sums: &self.sums[..groups],
-            offsets: &self.offsets[..groups],
+            codes: &self.codes[groups.clone()],
+            scales: &self.scales[groups.clone()],
+            sums: &self.sums[groups.clone()],
+            offsets: &self.offsets[groups],
         }
     }
 

@@ -7,6 +7,8 @@
 
 mod forms;
 
+use std::ops::Range;
+
 use crate::activations::{Activations, CodeTile, GROUP, RowGroups};
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
@@ -26,6 +28,12 @@ const TILES_PER_THREAD: usize = 8;
 /// The first rows that meet a tile ask for its weights this many bytes ahead: they come from
 /// memory, and the processor's own prefetch stops at every page.
 const PREFETCH_BYTES: usize = 4096;
+
+/// Groups of columns of a strip: the codes of eight rows take a third of the nearest cache.
+const STRIP_GROUPS: usize = 32;
+
+/// Panels that walk their strips together, their sums in the nearest cache.
+const STRIP_PANELS: usize = 16;
 
 /// Vectors of codes in half a group.
 const FOUR: usize = 4;
@@ -115,30 +123,47 @@ impl Tile<'_> {
     }
 
     /// `R` rows from `row` on with every panel of the tile; returns `R`.
+    ///
+    /// The first rows read the weights from memory, panel by panel, end to end. All others walk
+    /// the panels in strips of columns, so that their codes stay in the nearest cache.
     #[inline(always)]
     fn quantized_rows<L: Lanes, G: GroupForm, const R: usize>(self, lanes: L, row: usize) -> usize {
         let rows = self.input.code_tile::<R>(row);
-        for panel in self.first..self.end {
-            let bytes = self.product.weights.panel(panel);
-            let mut sums = [[0.0_f32; PANEL_ROWS]; R];
-            for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
-                let lane_sums = panel_lanes::<L, G, R>(lanes, bytes, rows, lane, row == 0);
-                for (sums, value) in sums.iter_mut().zip(lane_sums) {
-                    lanes.store(value, &mut sums[lane..]);
+        let groups = self.input.columns() / GROUP;
+        let strip = if row == 0 { groups } else { STRIP_GROUPS.min(groups) };
+        for first in (self.first..self.end).step_by(STRIP_PANELS) {
+            let panels = first..(first + STRIP_PANELS).min(self.end);
+            let mut sums = [[[0.0_f32; PANEL_ROWS]; R]; STRIP_PANELS];
+            for start in (0..groups).step_by(strip.max(1)) {
+                let part = start..(start + strip).min(groups);
+                for (panel, sums) in panels.clone().zip(&mut sums) {
+                    let bytes = self.product.weights.panel(panel);
+                    for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
+                        let place = Place { groups: part.clone(), lane, ahead: row == 0 };
+                        panel_lanes::<L, G, R>(lanes, bytes, rows, &place, sums);
+                    }
                 }
             }
-            if self.input.code_rows() == self.input.rows() {
-                self.store(panel, row, &sums);
-            } else {
-                // Every other row holds what the one before it left over.
-                let mut halves = [[0.0_f32; PANEL_ROWS]; R];
-                for (out, pair) in halves.iter_mut().zip(sums.chunks_exact(2)) {
-                    *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
-                }
-                self.store(panel, row / 2, &halves[..R / 2]);
+            for (panel, sums) in panels.zip(&sums) {
+                self.store_codes(panel, row, sums);
             }
         }
         R
+    }
+
+    /// Stores the sums of rows of codes; of 16 bits, every other row holds what the one before it
+    /// left over.
+    #[inline(always)]
+    fn store_codes<const R: usize>(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]; R]) {
+        if self.input.code_rows() == self.input.rows() {
+            self.store(panel, row, sums);
+            return;
+        }
+        let mut both = [[0.0_f32; PANEL_ROWS]; R];
+        for (out, pair) in both.iter_mut().zip(sums.chunks_exact(2)) {
+            *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
+        }
+        self.store(panel, row / 2, &both[..R / 2]);
     }
 
     #[inline(always)]
@@ -208,25 +233,41 @@ impl Tile<'_> {
     }
 }
 
-/// The dot products of `R` rows of activations with the weight rows `lane..lane + COUNT`.
+/// Where in a panel the work goes on.
+struct Place {
+    /// Groups of columns; whole blocks.
+    groups: Range<usize>,
+    /// Weight rows `lane..lane + COUNT`.
+    lane: usize,
+    /// Ask memory for what comes next.
+    ahead: bool,
+}
+
+/// Adds the dot products of `R` rows of activations with the weights at `place` of a panel.
 #[inline(always)]
 fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
     lanes: L,
     panel: &[u8],
     rows: CodeTile<'_, R>,
-    lane: usize,
-    ahead: bool,
-) -> [L::F; R] {
+    place: &Place,
+    out: &mut [[f32; PANEL_ROWS]; R],
+) {
     let Block { groups, scale_bytes, code_bytes } = G::BLOCK;
+    let lane = place.lane;
     let mut sums = [lanes.splat(0.0); R];
-    let blocks = rows.codes.len() / groups;
-    let rows = rows.first(blocks * groups);
-    for (index, block) in panel.chunks_exact(G::BLOCK.bytes()).take(blocks).enumerate() {
+    each_row!(r < R, {
+        sums[r] = lanes.load(&out[r][lane..]);
+    });
+    let rows = rows.part(place.groups.clone());
+    let blocks = panel[place.groups.start / groups * G::BLOCK.bytes()..]
+        .chunks_exact(G::BLOCK.bytes())
+        .take(place.groups.len() / groups);
+    for (index, block) in blocks.enumerate() {
         let (scales, codes) = block.split_at(scale_bytes);
         let block_scales = G::block_scales(lanes, scales, lane);
         for group in 0..groups {
             let codes = &codes[group * code_bytes..][..code_bytes];
-            if ahead && lane == 0 {
+            if place.ahead && lane == 0 {
                 for line in (0..code_bytes + scale_bytes / groups).step_by(64) {
                     lanes.prefetch(codes, PREFETCH_BYTES + line);
                 }
@@ -236,7 +277,9 @@ fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
             add_group::<L, G, R>(lanes, (codes, lane), &weight, &row_groups, &mut sums);
         }
     }
-    sums
+    each_row!(r < R, {
+        lanes.store(sums[r], &mut out[r][lane..]);
+    });
 }
 
 /// Adds the products of one group of every row.
