@@ -33,10 +33,15 @@ fn main() {
         let seconds = time(&pool, tier, &small, 512, 5);
         let rate = (SMALL * columns * 512) as f64 / seconds;
         print!("{:6} 512 rows {:5.1} % of the peak;", dtype.name(), 100.0 * rate / peak);
-        let matrices: Vec<_> = (0..MATRICES).map(|_| matrix(dtype, (LARGE, columns), &pool)).collect();
+        let matrices: Vec<_> =
+            (0..MATRICES).map(|_| matrix(dtype, (LARGE, columns), &pool)).collect();
         let bytes: usize = matrices.iter().map(PackedMatrix::bytes).sum();
         let one = time(&pool, tier, &matrices, 1, 5);
-        print!(" 1 row {:5.1} GB/s {:5.1} %;", bytes as f64 / one / 1e9, 100.0 * bytes as f64 / one / bandwidth);
+        print!(
+            " 1 row {:5.1} GB/s {:5.1} %;",
+            bytes as f64 / one / 1e9,
+            100.0 * bytes as f64 / one / bandwidth
+        );
         for rows in [2, 4, 8, 16] {
             print!(" {rows}: {:.2}", time(&pool, tier, &matrices, rows, 3) / one);
         }

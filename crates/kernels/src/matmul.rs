@@ -7,6 +7,7 @@
 
 mod forms;
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::activations::{Activations, CodeTile, GROUP, RowGroups};
@@ -75,7 +76,7 @@ pub fn matmul(
             first = end;
         }
     }
-    pool.run(tiles.len(), |index| tier.run(tiles[index]));
+    pool.run(tiles.len(), |index| tiles[index].run(tier));
 }
 
 #[derive(Clone, Copy)]
@@ -87,83 +88,48 @@ struct Tile<'a> {
     out: DisjointRows<'a>,
 }
 
-impl Kernel for Tile<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) {
+impl Tile<'_> {
+    /// Every form and row count is a kernel of its own: one that held them all would take the
+    /// compiler minutes.
+    fn run(self, tier: Tier) {
         match self.product.weights.form() {
-            Form::Float(DType::F32) => self.float::<L, F32Form>(lanes),
-            Form::Float(DType::BF16) => self.float::<L, Bf16Form>(lanes),
-            Form::Float(_) => self.float::<L, F16Form>(lanes),
-            Form::Nibble => self.quantized::<L, forms::Nibble>(lanes),
-            Form::NibbleMin => self.quantized::<L, forms::NibbleMin>(lanes),
-            Form::NibbleSuper => self.quantized::<L, forms::NibbleSuper>(lanes),
-            Form::FiveSuper => self.quantized::<L, forms::FiveSuper>(lanes),
-            Form::SixSuper => self.quantized::<L, forms::SixSuper>(lanes),
-            Form::Byte => self.quantized::<L, forms::Byte>(lanes),
-            Form::ByteMin => self.quantized::<L, forms::ByteMin>(lanes),
+            Form::Float(DType::F32) => self.float::<F32Form>(tier),
+            Form::Float(DType::BF16) => self.float::<Bf16Form>(tier),
+            Form::Float(_) => self.float::<F16Form>(tier),
+            Form::Nibble => self.quantized::<forms::Nibble>(tier),
+            Form::NibbleMin => self.quantized::<forms::NibbleMin>(tier),
+            Form::NibbleSuper => self.quantized::<forms::NibbleSuper>(tier),
+            Form::FiveSuper => self.quantized::<forms::FiveSuper>(tier),
+            Form::SixSuper => self.quantized::<forms::SixSuper>(tier),
+            Form::Byte => self.quantized::<forms::Byte>(tier),
+            Form::ByteMin => self.quantized::<forms::ByteMin>(tier),
         }
     }
-}
 
-impl Tile<'_> {
-    #[inline(always)]
-    fn quantized<L: Lanes, G: GroupForm>(self, lanes: L) {
-        let rows = self.input.code_rows();
+    fn quantized<G: GroupForm>(self, tier: Tier) {
         let mut row = 0;
-        while row < rows {
-            row += match self.input.tile_rows(row) {
-                8 if L::PRODUCT_ROWS >= 8 => self.quantized_rows::<L, G, 8>(lanes, row),
-                4 if L::PRODUCT_ROWS >= 4 => self.quantized_rows::<L, G, 4>(lanes, row),
-                2 if L::PRODUCT_ROWS >= 2 => self.quantized_rows::<L, G, 2>(lanes, row),
-                _ => self.quantized_rows::<L, G, 1>(lanes, row),
+        while row < self.input.code_rows() {
+            let rows = self.input.tile_rows(row);
+            match rows {
+                8 => tier.run(CodeRows::<G, 8>::new(self, row)),
+                4 => tier.run(CodeRows::<G, 4>::new(self, row)),
+                2 => tier.run(CodeRows::<G, 2>::new(self, row)),
+                _ => tier.run(CodeRows::<G, 1>::new(self, row)),
+            }
+            row += rows;
+        }
+    }
+
+    fn float<E: ElementForm>(self, tier: Tier) {
+        let mut row = 0;
+        while row < self.input.rows() {
+            row += match self.input.rows() - row {
+                8.. => tier.run(FloatRows::<E, 8>::new(self, row)),
+                4.. => tier.run(FloatRows::<E, 4>::new(self, row)),
+                2.. => tier.run(FloatRows::<E, 2>::new(self, row)),
+                _ => tier.run(FloatRows::<E, 1>::new(self, row)),
             };
         }
-    }
-
-    /// `R` rows from `row` on with every panel of the tile; returns `R`.
-    ///
-    /// The first rows read the weights from memory, panel by panel, end to end. All others walk
-    /// the panels in strips of columns, so that their codes stay in the nearest cache.
-    #[inline(always)]
-    fn quantized_rows<L: Lanes, G: GroupForm, const R: usize>(self, lanes: L, row: usize) -> usize {
-        let rows = self.input.code_tile::<R>(row);
-        let groups = self.input.columns() / GROUP;
-        let strip = if row == 0 { groups } else { STRIP_GROUPS.min(groups) };
-        for first in (self.first..self.end).step_by(STRIP_PANELS) {
-            let panels = first..(first + STRIP_PANELS).min(self.end);
-            let mut sums = [[[0.0_f32; PANEL_ROWS]; R]; STRIP_PANELS];
-            for start in (0..groups).step_by(strip.max(1)) {
-                let part = start..(start + strip).min(groups);
-                for (panel, sums) in panels.clone().zip(&mut sums) {
-                    let bytes = self.product.weights.panel(panel);
-                    for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
-                        let place = Place { groups: part.clone(), lane, ahead: row == 0 };
-                        panel_lanes::<L, G, R>(lanes, bytes, rows, &place, sums);
-                    }
-                }
-            }
-            for (panel, sums) in panels.zip(&sums) {
-                self.store_codes(panel, row, sums);
-            }
-        }
-        R
-    }
-
-    /// Stores the sums of rows of codes; of 16 bits, every other row holds what the one before it
-    /// left over.
-    #[inline(always)]
-    fn store_codes<const R: usize>(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]; R]) {
-        if self.input.code_rows() == self.input.rows() {
-            self.store(panel, row, sums);
-            return;
-        }
-        let mut both = [[0.0_f32; PANEL_ROWS]; R];
-        for (out, pair) in both.iter_mut().zip(sums.chunks_exact(2)) {
-            *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
-        }
-        self.store(panel, row / 2, &both[..R / 2]);
     }
 
     #[inline(always)]
@@ -174,33 +140,97 @@ impl Tile<'_> {
             self.out.store(row + r, self.product.column + first, &sums[..count]);
         }
     }
+}
 
+/// `R` rows of codes from `row` on with every panel of a tile of quantised weights.
+struct CodeRows<'a, G, const R: usize> {
+    tile: Tile<'a>,
+    row: usize,
+    form: PhantomData<G>,
+}
+
+impl<G: GroupForm, const R: usize> Kernel for CodeRows<'_, G, R> {
+    type Output = ();
+
+    /// The first rows read the weights from memory, panel by panel, end to end. All others walk
+    /// the panels in strips of columns, so that their codes stay in the nearest cache.
     #[inline(always)]
-    fn float<L: Lanes, E: ElementForm>(self, lanes: L) {
-        let rows = self.input.rows();
-        let mut row = 0;
-        while row < rows {
-            let left = rows - row;
-            let step = if left >= 8 {
-                self.float_rows::<L, E, 8>(lanes, row)
-            } else if left >= 4 {
-                self.float_rows::<L, E, 4>(lanes, row)
-            } else if left >= 2 {
-                self.float_rows::<L, E, 2>(lanes, row)
-            } else {
-                self.float_rows::<L, E, 1>(lanes, row)
-            };
-            row += step;
+    fn run<L: Lanes>(self, lanes: L) {
+        // Tiles of rows are never wider than the tier's.
+        if R > L::PRODUCT_ROWS {
+            return;
+        }
+        let Tile { product, first, end, input, .. } = self.tile;
+        let rows = input.code_tile::<R>(self.row);
+        let groups = input.columns() / GROUP;
+        let ahead = self.row == 0;
+        let strip = if ahead { groups } else { STRIP_GROUPS.min(groups) };
+        for first in (first..end).step_by(STRIP_PANELS) {
+            let panels = first..(first + STRIP_PANELS).min(end);
+            let mut sums = [[[0.0_f32; PANEL_ROWS]; R]; STRIP_PANELS];
+            for start in (0..groups).step_by(strip.max(1)) {
+                let part = start..(start + strip).min(groups);
+                for (panel, sums) in panels.clone().zip(&mut sums) {
+                    let bytes = product.weights.panel(panel);
+                    for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
+                        let place = Place { groups: part.clone(), lane, ahead };
+                        panel_lanes::<L, G, R>(lanes, bytes, rows, &place, sums);
+                    }
+                }
+            }
+            for (panel, sums) in panels.zip(&sums) {
+                self.store(panel, sums);
+            }
         }
     }
+}
+
+impl<'a, G, const R: usize> CodeRows<'a, G, R> {
+    fn new(tile: Tile<'a>, row: usize) -> Self {
+        Self { tile, row, form: PhantomData }
+    }
+
+    /// Stores sums; of 16 bits, every other row holds what the one before it left over.
+    #[inline(always)]
+    fn store(&self, panel: usize, sums: &[[f32; PANEL_ROWS]; R]) {
+        let input = self.tile.input;
+        if input.code_rows() == input.rows() {
+            self.tile.store(panel, self.row, sums);
+            return;
+        }
+        let mut both = [[0.0_f32; PANEL_ROWS]; R];
+        for (out, pair) in both.iter_mut().zip(sums.chunks_exact(2)) {
+            *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
+        }
+        self.tile.store(panel, self.row / 2, &both[..R / 2]);
+    }
+}
+
+/// `R` rows of values from `row` on with every panel of a tile of float weights.
+struct FloatRows<'a, E, const R: usize> {
+    tile: Tile<'a>,
+    row: usize,
+    form: PhantomData<E>,
+}
+
+impl<'a, E, const R: usize> FloatRows<'a, E, R> {
+    fn new(tile: Tile<'a>, row: usize) -> Self {
+        Self { tile, row, form: PhantomData }
+    }
+}
+
+impl<E: ElementForm, const R: usize> Kernel for FloatRows<'_, E, R> {
+    /// `R`
+    type Output = usize;
 
     #[inline(always)]
-    fn float_rows<L: Lanes, E: ElementForm, const R: usize>(self, lanes: L, row: usize) -> usize {
-        let columns = self.input.columns();
-        let values = self.input.values();
+    fn run<L: Lanes>(self, lanes: L) -> usize {
+        let Self { tile, row, .. } = self;
+        let columns = tile.input.columns();
+        let values = tile.input.values();
         let rows: [&[f32]; R] = std::array::from_fn(|r| &values[(row + r) * columns..][..columns]);
-        for panel in self.first..self.end {
-            let codes = self.product.weights.panel(panel);
+        for panel in tile.first..tile.end {
+            let codes = tile.product.weights.panel(panel);
             let mut sums = [[0.0_f32; PANEL_ROWS]; R];
             for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
                 // Two sums, of even and of odd columns, hide the latency of the multiply-add.
@@ -227,7 +257,7 @@ impl Tile<'_> {
                     lanes.store(lanes.add(even[r], odd[r]), &mut sums[r][lane..]);
                 }
             }
-            self.store(panel, row, &sums);
+            tile.store(panel, row, &sums);
         }
         R
     }
