@@ -91,13 +91,14 @@ impl ApiError {
     }
 
     /// The prompt leaves no room for an answer. Clients look for these words.
-    pub(crate) fn context_length(context: usize, prompt: usize) -> Self {
+    /// `field` is the one that the prompt came in.
+    pub(crate) fn context_length(context: usize, prompt: usize, field: &str) -> Self {
         let message = format!(
             "This model's maximum context length is {context} tokens. However, your messages \
-             resulted in {prompt} tokens. Please reduce the length of the messages."
+             resulted in {prompt} tokens. Please reduce the length of the {field}."
         );
         Self::new(StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", message)
-            .with_param("messages")
+            .with_param(field)
     }
 
     /// As many requests as are taken are in work or waiting.
@@ -151,7 +152,7 @@ impl From<&Rejected> for ApiError {
         let param = match rejected {
             Rejected::QueueFull { .. } => return Self::queue_full(),
             Rejected::ContextLength { prompt, context } => {
-                return Self::context_length(*context, *prompt);
+                return Self::context_length(*context, *prompt, "messages");
             }
             Rejected::TokenOutOfRange { .. } => "logit_bias",
             Rejected::EmptyPrompt => "messages",

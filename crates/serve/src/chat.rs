@@ -1,7 +1,6 @@
 //! `POST /v1/chat/completions`
 
 mod convert;
-mod logprobs;
 mod plain;
 mod streamed;
 
@@ -12,12 +11,13 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
+use crate::answer::End;
 use crate::api_error::ApiError;
 use crate::body::read_json;
 use crate::server::Server;
 
 /// What all parts of an answer share.
-struct Answer {
+struct Head {
     id: String,
     created: u64,
     model: String,
@@ -25,10 +25,12 @@ struct Answer {
     choices: usize,
     prompt_tokens: usize,
     logprobs: bool,
+    /// Whether there may be calls.
+    tools: bool,
 }
 
-impl Answer {
-    fn new(server: &Server, prepared: &convert::Prepared) -> Self {
+impl Head {
+    fn new(server: &Server, chat: &convert::PreparedChat) -> Self {
         // A clock before the epoch is no reason to refuse work.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
@@ -36,9 +38,10 @@ impl Answer {
             created: now.as_secs(),
             model: server.model().id.clone(),
             fingerprint: server.fingerprint().to_owned(),
-            choices: prepared.requests.len(),
-            prompt_tokens: prepared.prompt_tokens,
-            logprobs: prepared.logprobs,
+            choices: chat.prepared.choices(),
+            prompt_tokens: chat.prepared.prompt_tokens(),
+            logprobs: chat.logprobs,
+            tools: chat.tools,
         }
     }
 }
@@ -52,33 +55,32 @@ pub(crate) async fn create(
     let body = read_json(&headers, body, &server.options().limits).await?;
     // A long text takes a while to become tokens; other answers must not wait for that.
     let for_task = server.clone();
-    let prepared = tokio::task::spawn_blocking(move || convert::prepare(&for_task, &body))
+    let chat = tokio::task::spawn_blocking(move || convert::prepare(&for_task, &body))
         .await
         .map_err(|_| {
-        tracing::error!("preparing a request panicked");
-        ApiError::internal()
-    })??;
-    let answer = Answer::new(&server, &prepared);
+            tracing::error!("preparing a request panicked");
+            ApiError::internal()
+        })??;
+    let head = Head::new(&server, &chat);
     tracing::debug!(
-        id = answer.id,
-        prompt_tokens = answer.prompt_tokens,
-        choices = answer.choices,
-        streamed = prepared.stream.is_some(),
+        id = head.id,
+        prompt_tokens = head.prompt_tokens,
+        choices = head.choices,
+        streamed = chat.stream.is_some(),
         "submitting"
     );
-    let submission = server.engine().submit(prepared.requests)?;
-    match prepared.stream {
-        Some(options) => Ok(streamed::respond(&server, answer, submission, options)),
-        None => Ok(plain::respond(&server, answer, submission).await?.into_response()),
+    let answer = chat.prepared.start(&server)?;
+    match chat.stream {
+        Some(options) => Ok(streamed::respond(&server, head, answer, options)),
+        None => Ok(plain::respond(head, answer).await?.into_response()),
     }
 }
 
-/// The engine's reason in the words of the API.
-fn finish_reason(reason: &phial_engine::FinishReason) -> phial_openai::FinishReason {
-    match reason {
-        phial_engine::FinishReason::StopToken | phial_engine::FinishReason::StopString(_) => {
-            phial_openai::FinishReason::Stop
-        }
-        phial_engine::FinishReason::Length => phial_openai::FinishReason::Length,
+/// Why a choice ends, in the words of the API.
+fn finish_reason(end: &End) -> phial_openai::FinishReason {
+    match end {
+        End::Turn | End::StopString(_) => phial_openai::FinishReason::Stop,
+        End::Calls => phial_openai::FinishReason::ToolCalls,
+        End::Length => phial_openai::FinishReason::Length,
     }
 }

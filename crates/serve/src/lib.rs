@@ -4,14 +4,15 @@
 //! admission, the thread that the engine runs on, and how everything ends: errors, disconnects,
 //! shutdown. **Does not know:** keys, quota, money, weights, where a model comes from.
 //!
-//! **Start at** [`Server`], then `chat` (one request from body to answer) and `engine_thread`
-//! (the only thing that touches the engine). Another dialect is another module beside `chat`; it
-//! makes the same engine requests and reads the same updates.
+//! **Start at** [`Server`], then `chat` (one request from body to answer), `answer` (what all
+//! dialects share: from an ask to the events of an answer) and `engine_thread` (the only thing
+//! that touches the engine). Another dialect is another module beside `chat`.
 //!
 //! Logs tell ids, routes, states and times; never what a prompt or an answer says.
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod api_error;
 mod body;
 mod chat;
