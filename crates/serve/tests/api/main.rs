@@ -6,3 +6,4 @@ mod fake;
 mod lifecycle;
 mod plain;
 mod streamed;
+mod tools;
