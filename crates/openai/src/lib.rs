@@ -23,7 +23,9 @@ pub use chat::response::{
     AssistantMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, ChunkUsage, Delta,
     FinishReason,
 };
-pub use chat::tools::{FunctionCall, FunctionTool, ToolCall, ToolChoice, Tools};
+pub use chat::tools::{
+    FunctionCall, FunctionTool, McpCall, McpServer, ToolCall, ToolChoice, Tools,
+};
 pub use error::{ErrorBody, ErrorObject, InvalidRequest};
 pub use model::{Model, ModelList};
 pub use usage::{CompletionTokensDetails, PromptTokensDetails, Usage};

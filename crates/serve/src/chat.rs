@@ -10,8 +10,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use phial_openai::{InvalidRequest, McpCall};
 
-use crate::answer::End;
+use crate::answer::{self, End, ExternalCall, Input, Offer, Rounds};
 use crate::api_error::ApiError;
 use crate::body::read_json;
 use crate::server::Server;
@@ -29,23 +30,6 @@ struct Head {
     tools: bool,
 }
 
-impl Head {
-    fn new(server: &Server, chat: &convert::PreparedChat) -> Self {
-        // A clock before the epoch is no reason to refuse work.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            id: server.ids().next("chatcmpl-"),
-            created: now.as_secs(),
-            model: server.model().id.clone(),
-            fingerprint: server.fingerprint().to_owned(),
-            choices: chat.prepared.choices(),
-            prompt_tokens: chat.prepared.prompt_tokens(),
-            logprobs: chat.logprobs,
-            tools: chat.tools,
-        }
-    }
-}
-
 /// Answers a chat.
 pub(crate) async fn create(
     State(server): State<Server>,
@@ -55,13 +39,25 @@ pub(crate) async fn create(
     let body = read_json(&headers, body, &server.options().limits).await?;
     // A long text takes a while to become tokens; other answers must not wait for that.
     let for_task = server.clone();
-    let chat = tokio::task::spawn_blocking(move || convert::prepare(&for_task, &body))
-        .await
-        .map_err(|_| {
-            tracing::error!("preparing a request panicked");
-            ApiError::internal()
-        })??;
-    let head = Head::new(&server, &chat);
+    let mut chat = in_background(move || convert::read(&for_task, &body)).await?;
+    let Input::Chat { tools, .. } = &mut chat.ask.input else { return Err(ApiError::internal()) };
+    let offer = Offer::gather(&server, &chat.wanted, tools).await?;
+    if offer.is_some() && chat.ask.choices > 1 {
+        return Err(InvalidRequest::value("n", "tools of servers go with one choice only.").into());
+    }
+    let external = offer.map(|offer| (offer, chat.ask.clone()));
+    let (ask, for_task) = (chat.ask, server.clone());
+    let prepared = in_background(move || answer::prepare(&for_task, ask)).await?;
+    let head = Head {
+        id: server.ids().next("chatcmpl-"),
+        created: unix_seconds(),
+        model: server.model().id.clone(),
+        fingerprint: server.fingerprint().to_owned(),
+        choices: prepared.choices(),
+        prompt_tokens: prepared.prompt_tokens(),
+        logprobs: chat.logprobs,
+        tools: chat.tools,
+    };
     tracing::debug!(
         id = head.id,
         prompt_tokens = head.prompt_tokens,
@@ -69,10 +65,42 @@ pub(crate) async fn create(
         streamed = chat.stream.is_some(),
         "submitting"
     );
-    let answer = chat.prepared.start(&server)?;
+    let rounds = Rounds::start(&server, prepared, external)?;
     match chat.stream {
-        Some(options) => Ok(streamed::respond(&server, head, answer, options)),
-        None => Ok(plain::respond(head, answer).await?.into_response()),
+        Some(options) => Ok(streamed::respond(&server, head, rounds, options)),
+        None => Ok(plain::respond(head, rounds).await?.into_response()),
+    }
+}
+
+/// Does work of which other answers need not notice anything.
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        tracing::error!("preparing a request panicked");
+        ApiError::internal()
+    })?
+}
+
+fn unix_seconds() -> u64 {
+    // A clock before the epoch is no reason to refuse work.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// A call that the server ran, in the words of the API.
+fn mcp_call(call: ExternalCall) -> McpCall {
+    let (output, error) = match call.result {
+        Ok(output) => (Some(output), None),
+        Err(error) => (None, Some(error)),
+    };
+    McpCall {
+        id: call.id,
+        kind: McpCall::KIND,
+        server_label: call.server,
+        name: call.tool,
+        arguments: call.arguments,
+        output,
+        error,
     }
 }
 

@@ -17,6 +17,7 @@ mod api_error;
 mod body;
 mod chat;
 mod engine_thread;
+mod external;
 mod health;
 mod ids;
 mod limits;
@@ -28,6 +29,7 @@ mod serving;
 mod sse;
 
 pub use engine_thread::{EngineHandle, EngineState};
+pub use external::{ExternalError, ExternalFuture, ExternalTool, ExternalTools};
 pub use limits::Limits;
 pub use router::router;
 pub use server::{Cors, ServedModel, Server, ServerOptions};

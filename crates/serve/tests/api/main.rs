@@ -2,6 +2,7 @@
 
 mod client;
 mod errors;
+mod external;
 mod fake;
 mod lifecycle;
 mod plain;
