@@ -102,6 +102,9 @@ pub struct Serve {
     /// Let web pages of every origin call the API
     #[arg(long)]
     pub cors: bool,
+    /// TOML file that names servers of tools (MCP), for requests that ask for them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("phial-engine", &["phial-model", "phial-text"]),
     ("phial-serve", &["phial-openai", "phial-engine", "phial-text", "phial-model"]),
+    ("phial-mcp", &["phial-serve"]),
     ("phial", &["*"]),
     ("xtask", &[]),
 ];
