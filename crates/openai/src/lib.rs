@@ -11,18 +11,35 @@
 #![forbid(unsafe_code)]
 
 mod chat;
+mod completion;
+mod embedding;
 mod error;
 mod fields;
 mod model;
+mod prompt;
+mod sampling;
+mod tokens;
 mod usage;
 
 pub use chat::logprobs::{ChoiceLogprobs, TokenLogprob, TopLogprob};
 pub use chat::message::{Message, Role};
-pub use chat::request::{ChatRequest, StreamOptions};
+pub use chat::request::ChatRequest;
 pub use chat::response::{
     AssistantMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, ChunkUsage, Delta,
     FinishReason,
 };
+pub use completion::request::CompletionRequest;
+pub use completion::response::{
+    Completion, CompletionChoice, CompletionLogprobs, LegacyTopLogprobs,
+};
+pub use embedding::{
+    Embedding, EmbeddingEncoding, EmbeddingList, EmbeddingRequest, EmbeddingUsage, EmbeddingValues,
+};
 pub use error::{ErrorBody, ErrorObject, InvalidRequest};
 pub use model::{Model, ModelList};
+pub use prompt::PromptInput;
+pub use sampling::{SamplingFields, StreamOptions};
+pub use tokens::{
+    AppliedTemplate, DetokenizeRequest, Detokenized, TokenizeInput, TokenizeRequest, Tokenized,
+};
 pub use usage::{CompletionTokensDetails, PromptTokensDetails, Usage};

@@ -91,13 +91,14 @@ impl ApiError {
     }
 
     /// The prompt leaves no room for an answer. Clients look for these words.
-    pub(crate) fn context_length(context: usize, prompt: usize) -> Self {
+    pub(crate) fn context_length(context: usize, tokens: usize, param: &str) -> Self {
+        let what = param.split('[').next().unwrap_or(param);
         let message = format!(
-            "This model's maximum context length is {context} tokens. However, your messages \
-             resulted in {prompt} tokens. Please reduce the length of the messages."
+            "This model's maximum context length is {context} tokens. However, your {what} \
+             resulted in {tokens} tokens. Please reduce the length of the {what}."
         );
         Self::new(StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", message)
-            .with_param("messages")
+            .with_param(param)
     }
 
     /// As many requests as are taken are in work or waiting.
@@ -151,7 +152,7 @@ impl From<&Rejected> for ApiError {
         let param = match rejected {
             Rejected::QueueFull { .. } => return Self::queue_full(),
             Rejected::ContextLength { prompt, context } => {
-                return Self::context_length(*context, *prompt);
+                return Self::context_length(*context, *prompt, "messages");
             }
             Rejected::TokenOutOfRange { .. } => "logit_bias",
             Rejected::EmptyPrompt => "messages",
@@ -159,7 +160,10 @@ impl From<&Rejected> for ApiError {
             Rejected::Logprobs { .. } => "top_logprobs",
             Rejected::StopStrings { .. } | Rejected::StopStringLength { .. } => "stop",
             // Whoever put this server together got it wrong, not the client.
-            Rejected::UnknownAdapter { .. } | Rejected::NoTokenizer => return Self::internal(),
+            Rejected::UnknownAdapter { .. }
+            | Rejected::NoTokenizer
+            | Rejected::TokensBesideHidden
+            | Rejected::NoHiddenStates => return Self::internal(),
         };
         InvalidRequest::value(param, format_args!("{rejected}.")).into()
     }

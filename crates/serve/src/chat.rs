@@ -1,11 +1,10 @@
 //! `POST /v1/chat/completions`
 
 mod convert;
-mod logprobs;
 mod plain;
 mod streamed;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+pub(crate) use convert::render;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -13,7 +12,8 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use crate::api_error::ApiError;
-use crate::body::read_json;
+use crate::body::{blocking, read_json};
+use crate::clock::unix_seconds;
 use crate::server::Server;
 
 /// What all parts of an answer share.
@@ -29,11 +29,9 @@ struct Answer {
 
 impl Answer {
     fn new(server: &Server, prepared: &convert::Prepared) -> Self {
-        // A clock before the epoch is no reason to refuse work.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             id: server.ids().next("chatcmpl-"),
-            created: now.as_secs(),
+            created: unix_seconds(),
             model: server.model().id.clone(),
             fingerprint: server.fingerprint().to_owned(),
             choices: prepared.requests.len(),
@@ -50,14 +48,8 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
-    // A long text takes a while to become tokens; other answers must not wait for that.
     let for_task = server.clone();
-    let prepared = tokio::task::spawn_blocking(move || convert::prepare(&for_task, &body))
-        .await
-        .map_err(|_| {
-        tracing::error!("preparing a request panicked");
-        ApiError::internal()
-    })??;
+    let prepared = blocking(move || convert::prepare(&for_task, &body)).await?;
     let answer = Answer::new(&server, &prepared);
     tracing::debug!(
         id = answer.id,
@@ -70,15 +62,5 @@ pub(crate) async fn create(
     match prepared.stream {
         Some(options) => Ok(streamed::respond(&server, answer, submission, options)),
         None => Ok(plain::respond(&server, answer, submission).await?.into_response()),
-    }
-}
-
-/// The engine's reason in the words of the API.
-fn finish_reason(reason: &phial_engine::FinishReason) -> phial_openai::FinishReason {
-    match reason {
-        phial_engine::FinishReason::StopToken | phial_engine::FinishReason::StopString(_) => {
-            phial_openai::FinishReason::Stop
-        }
-        phial_engine::FinishReason::Length => phial_openai::FinishReason::Length,
     }
 }

@@ -15,16 +15,26 @@
 mod api_error;
 mod body;
 mod chat;
+mod clock;
+mod completions;
+mod embeddings;
 mod engine_thread;
+mod finish_reason;
 mod health;
 mod ids;
 mod limits;
+mod logprobs;
+mod metrics;
 mod models;
+mod prompt_input;
 mod response_headers;
 mod router;
+mod sampling;
+mod scrape;
 mod server;
 mod serving;
 mod sse;
+mod tokens;
 
 pub use engine_thread::{EngineHandle, EngineState};
 pub use limits::Limits;

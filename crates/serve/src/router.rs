@@ -9,15 +9,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api_error::ApiError;
 use crate::server::Server;
-use crate::{chat, health, models, response_headers};
+use crate::{chat, completions, embeddings, health, models, response_headers, scrape, tokens};
 
 /// All routes of `server`, to be served as they are or nested under something larger.
 pub fn router(server: &Server) -> Router {
     let routes = Router::new()
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/apply-template", post(tokens::apply_template))
         .route("/health", get(health::show))
+        .route("/metrics", get(scrape::show))
         .fallback(unknown_url)
         .method_not_allowed_fallback(method_not_supported)
         .layer(CatchPanicLayer::custom(|_| {

@@ -12,6 +12,7 @@ use crate::api_error::ApiError;
 use crate::engine_thread::EngineHandle;
 use crate::ids::Ids;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 
 /// A model that is loaded, as far as an API has to know it.
 #[derive(Clone, Debug)]
@@ -81,13 +82,20 @@ struct Parts {
     options: ServerOptions,
     ids: Ids,
     fingerprint: String,
+    metrics: Metrics,
 }
 
 impl Server {
     /// A server of `model`, which `engine` runs.
     pub fn new(model: ServedModel, engine: EngineHandle, options: ServerOptions) -> Self {
-        let fingerprint = fingerprint(&model.id);
-        Self(Arc::new(Parts { model, engine, options, ids: Ids::default(), fingerprint }))
+        Self(Arc::new(Parts {
+            fingerprint: fingerprint(&model.id),
+            metrics: Metrics::new(&model.id, engine.metrics()),
+            ids: Ids::default(),
+            model,
+            engine,
+            options,
+        }))
     }
 
     /// The engine.
@@ -107,6 +115,10 @@ impl Server {
 
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.0.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     pub(crate) fn ids(&self) -> &Ids {

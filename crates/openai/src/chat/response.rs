@@ -107,7 +107,7 @@ pub enum ChunkUsage {
 }
 
 impl ChunkUsage {
-    fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         *self == Self::Absent
     }
 }

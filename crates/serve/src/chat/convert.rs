@@ -2,7 +2,7 @@
 
 use phial_engine::{Request, Sampling, SamplingOptions};
 use phial_openai::{ChatRequest, InvalidRequest, StreamOptions};
-use phial_text::Message;
+use phial_text::{Message, Prompt};
 
 use crate::api_error::ApiError;
 use crate::limits::Limits;
@@ -28,7 +28,7 @@ pub(super) fn prepare(server: &Server, body: &[u8]) -> Result<Prepared, ApiError
     let prompt_tokens = prompt.len();
     let context = server.context_tokens();
     if prompt_tokens >= context {
-        return Err(ApiError::context_length(context, prompt_tokens));
+        return Err(ApiError::context_length(context, prompt_tokens, "messages"));
     }
     let room = context - prompt_tokens;
     let mut requests = Vec::with_capacity(chat.choices);
@@ -46,7 +46,7 @@ pub(super) fn prepare(server: &Server, body: &[u8]) -> Result<Prepared, ApiError
             stop_strings: chat.stop.clone(),
             ignore_stop_tokens: chat.ignore_eos,
             logprobs: chat.logprobs,
-            adapter: None,
+            ..Request::new(Vec::new())
         });
     }
     let logprobs = chat.logprobs.is_some();
@@ -88,17 +88,21 @@ fn check_limits(chat: &ChatRequest, limits: &Limits) -> Result<(), InvalidReques
 }
 
 fn prompt(server: &Server, chat: &ChatRequest) -> Result<Vec<u32>, InvalidRequest> {
+    Ok(server.model().tokenizer.encode_prompt(&render(server, chat)?))
+}
+
+/// The prompt that a chat becomes.
+pub(crate) fn render(server: &Server, chat: &ChatRequest) -> Result<Prompt, InvalidRequest> {
     let messages: Vec<Message> = chat
         .messages
         .iter()
         .map(|message| Message::new(message.role.name(), message.content.as_str()))
         .collect();
     let model = server.model();
-    let prompt = model
+    model
         .template
         .render(&messages, None, true)
-        .map_err(|error| InvalidRequest::value("messages", format_args!("{error}.")))?;
-    Ok(model.tokenizer.encode_prompt(&prompt))
+        .map_err(|error| InvalidRequest::value("messages", format_args!("{error}.")))
 }
 
 /// Everything but the seed, which differs between choices.

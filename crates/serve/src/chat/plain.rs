@@ -3,10 +3,11 @@
 use axum::Json;
 use phial_openai::{AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, Usage};
 
-use super::logprobs::LogprobQueue;
-use super::{Answer, finish_reason};
+use super::Answer;
 use crate::api_error::ApiError;
 use crate::engine_thread::{Submission, Update};
+use crate::finish_reason::finish_reason;
+use crate::logprobs::LogprobQueue;
 use crate::server::Server;
 
 /// A choice as far as it has come.
@@ -56,6 +57,8 @@ pub(super) async fn respond(
                 draft.finish_reason = finish_reason(&reason);
                 completion_tokens += usage.generated_tokens;
             }
+            // Not asked for.
+            Update::PromptLogprobs(_) | Update::PromptHidden(_) => {}
             Update::Rejected(rejected) => return Err(ApiError::from(&rejected)),
         }
     }

@@ -9,10 +9,11 @@ use phial_openai::{
     ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, StreamOptions, Usage,
 };
 
-use super::logprobs::LogprobQueue;
-use super::{Answer, finish_reason};
+use super::Answer;
 use crate::api_error::ApiError;
 use crate::engine_thread::{Submission, Update};
+use crate::finish_reason::finish_reason;
+use crate::logprobs::LogprobQueue;
 use crate::server::Server;
 use crate::sse;
 
@@ -89,6 +90,8 @@ impl Chunks {
                     self.end();
                 }
             }
+            // Not asked for.
+            Update::PromptLogprobs(_) | Update::PromptHidden(_) => {}
             Update::Rejected(rejected) => self.fail(&ApiError::from(&rejected)),
         }
     }

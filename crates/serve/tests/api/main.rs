@@ -4,5 +4,7 @@ mod client;
 mod errors;
 mod fake;
 mod lifecycle;
+mod metrics;
 mod plain;
 mod streamed;
+mod tokens;

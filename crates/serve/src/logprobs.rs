@@ -12,10 +12,15 @@ use crate::server::ServedModel;
 /// JSON has no infinity; the official API gives this for what cannot happen.
 const LOGPROB_MIN: f32 = -9999.0;
 
+/// A log-probability that JSON can hold.
+pub(crate) fn finite(logprob: f32) -> f32 {
+    logprob.max(LOGPROB_MIN)
+}
+
 /// Tokens whose text the engine still holds back, of one choice. A token is reported with the
 /// piece of text in which its first character begins, so that the tokens reported and the text
 /// sent always match, and what a stop string cuts off is not reported.
-pub(super) struct LogprobQueue {
+pub(crate) struct LogprobQueue {
     tokenizer: Arc<Tokenizer>,
     /// The engine leaves their text out.
     stop_tokens: Vec<TokenId>,
@@ -31,14 +36,14 @@ struct Waiting {
 }
 
 impl LogprobQueue {
-    pub(super) fn new(model: &ServedModel) -> Self {
+    pub(crate) fn new(model: &ServedModel) -> Self {
         let tokenizer = Arc::clone(&model.tokenizer);
         let stop_tokens = model.stop_tokens.clone();
         Self { tokenizer, stop_tokens, waiting: VecDeque::new(), bytes: Vec::new() }
     }
 
     /// A token was generated.
-    pub(super) fn push(&mut self, token: TokenId, logprobs: &TokenLogprobs) {
+    pub(crate) fn push(&mut self, token: TokenId, logprobs: &TokenLogprobs) {
         // They have no text to go with.
         if self.tokenizer.is_control(token) || self.stop_tokens.contains(&token) {
             return;
@@ -46,13 +51,13 @@ impl LogprobQueue {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(self.tokenizer.token_bytes(token).unwrap_or_default());
         let (text, bytes) = self.spell(token);
-        let logprob = logprobs.chosen.logprob.max(LOGPROB_MIN);
+        let logprob = finite(logprobs.chosen.logprob);
         let top_logprobs = logprobs
             .top
             .iter()
             .map(|top| {
                 let (token, bytes) = self.spell(top.token);
-                TopLogprob { token, logprob: top.logprob.max(LOGPROB_MIN), bytes }
+                TopLogprob { token, logprob: finite(top.logprob), bytes }
             })
             .collect();
         let entry = TokenLogprob { token: text, logprob, bytes, top_logprobs };
@@ -60,7 +65,7 @@ impl LogprobQueue {
     }
 
     /// The tokens that begin in `text`, which is the next piece of the choice.
-    pub(super) fn take(&mut self, text: &str) -> ChoiceLogprobs {
+    pub(crate) fn take(&mut self, text: &str) -> ChoiceLogprobs {
         let end = raw_length(&self.bytes, text.len());
         let mut content = Vec::new();
         while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.start < end) {
