@@ -120,4 +120,11 @@ impl InvalidRequest {
         error.message.push('.');
         error
     }
+
+    /// Like [`InvalidRequest::unsupported`], for a field that another one has replaced.
+    pub fn unsupported_instead(param: impl Into<String>, instead: &str) -> Self {
+        let mut error = Self::unsupported(param);
+        error.message.push_str(&format!(" Use '{instead}' instead."));
+        error
+    }
 }

@@ -18,7 +18,7 @@ use crate::clock::unix_seconds;
 use crate::server::Server;
 
 /// What all parts of an answer share.
-struct Answer {
+struct Head {
     id: String,
     created: u64,
     model: String,
@@ -26,7 +26,7 @@ struct Answer {
     prompt_tokens: usize,
 }
 
-impl Answer {
+impl Head {
     fn completion(&self, choices: Vec<CompletionChoice>, usage: ChunkUsage) -> Completion {
         Completion {
             id: self.id.clone(),
@@ -48,26 +48,25 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
     let for_task = server.clone();
-    let prepared = blocking(move || convert::prepare(&for_task, &body)).await?;
-    let answer = Answer {
+    let completions = blocking(move || convert::prepare(&for_task, &body)).await?;
+    let head = Head {
         id: server.ids().next("cmpl-"),
         created: unix_seconds(),
         model: server.model().id.clone(),
         fingerprint: server.fingerprint().to_owned(),
-        prompt_tokens: prepared.prompt_tokens,
+        prompt_tokens: completions.prepared.prompt_tokens(),
     };
     tracing::debug!(
-        id = answer.id,
-        prompt_tokens = answer.prompt_tokens,
-        choices = prepared.choices.len(),
-        streamed = prepared.stream.is_some(),
+        id = head.id,
+        prompt_tokens = head.prompt_tokens,
+        choices = completions.prepared.choices(),
+        streamed = completions.stream.is_some(),
         "submitting"
     );
-    let submission = server.engine().submit(prepared.requests)?;
-    match prepared.stream {
-        Some(options) => {
-            Ok(streamed::respond(&server, answer, prepared.choices, submission, options))
-        }
-        None => Ok(plain::respond(&answer, prepared.choices, submission).await?.into_response()),
+    let answer = completions.prepared.start(&server)?;
+    let choices = completions.choices;
+    match completions.stream {
+        Some(options) => Ok(streamed::respond(&server, head, choices, answer, options)),
+        None => Ok(plain::respond(&head, choices, answer).await?.into_response()),
     }
 }

@@ -150,6 +150,11 @@ impl EngineHandle {
         &self.shared.metrics
     }
 
+    /// Requests that wait for their turn.
+    pub fn requests_waiting(&self) -> usize {
+        self.shared.metrics.requests_waiting.get().unsigned_abs() as usize
+    }
+
     /// Ends all requests with an error, and then the thread. Does not wait for it.
     pub fn stop(&self) {
         // A thread that is gone needs no telling.

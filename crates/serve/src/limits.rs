@@ -16,6 +16,10 @@ pub struct Limits {
     pub choices_max: usize,
     /// Bytes of a stop string: as much text as this may be held back while streaming.
     pub stop_string_bytes_max: usize,
+    /// Responses that are stored, in memory; beyond that the oldest go.
+    pub responses_max: usize,
+    /// Bytes of JSON of the responses that are stored, their inputs included.
+    pub responses_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -27,6 +31,8 @@ impl Default for Limits {
             messages_max: 4096,
             choices_max: 8,
             stop_string_bytes_max: 256,
+            responses_max: 1024,
+            responses_bytes_max: 64 * MIB,
         }
     }
 }

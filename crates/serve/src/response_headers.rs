@@ -14,6 +14,8 @@ use crate::server::Server;
 pub(crate) async fn add(State(server): State<Server>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = server.ids().next("req_");
+    // Where clients of that dialect look for it.
+    let is_messages = request.uri().path().starts_with("/v1/messages");
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
@@ -26,6 +28,9 @@ pub(crate) async fn add(State(server): State<Server>, request: Request, next: Ne
     let headers = response.headers_mut();
     headers.insert("openai-processing-ms", HeaderValue::from(elapsed_ms));
     if let Ok(id) = HeaderValue::try_from(id) {
+        if is_messages {
+            headers.insert("request-id", id.clone());
+        }
         headers.insert("x-request-id", id);
     }
     response

@@ -11,6 +11,7 @@ use phial_openai::{
 use phial_text::Prompt;
 use serde_json::Value;
 
+use crate::answer::{Ask, Input, render};
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::chat;
@@ -85,5 +86,9 @@ fn prompt(server: &Server, mut body: Value) -> Result<Prompt, ApiError> {
     }
     let chat = ChatRequest::from_json(body.to_string().as_bytes())?;
     server.check_model(&chat.model)?;
-    Ok(chat::render(server, &chat)?)
+    let Ask { input, input_field, .. } = chat::ask(chat);
+    match input {
+        Input::Chat { messages, tools } => Ok(render(server, &messages, &tools, input_field)?),
+        Input::Tokens(_) => Err(ApiError::internal()),
+    }
 }

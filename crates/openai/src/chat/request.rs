@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::chat::message::Message;
+use crate::chat::message::{Message, check_results};
+use crate::chat::tools::Tools;
 use crate::chat::unsupported;
 use crate::error::InvalidRequest;
 use crate::fields::Fields;
@@ -19,6 +20,8 @@ pub struct ChatRequest {
     pub model: String,
     /// At least one.
     pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Tools,
     /// Most tokens to generate per choice, at least 1.
     pub tokens_max: Option<usize>,
     /// `0..=2`
@@ -86,6 +89,7 @@ impl ChatRequest {
         Ok(Self {
             model,
             messages,
+            tools: Tools::read(&fields)?,
             tokens_max: read_tokens_max(&fields)?,
             temperature: fields.decimal("temperature", 0.0..=2.0)?,
             top_p: fields.decimal("top_p", 0.0..=1.0)?,
@@ -114,10 +118,13 @@ fn read_messages(fields: &Fields<'_>) -> Result<Vec<Message>, InvalidRequest> {
             "empty array. Expected an array with minimum length 1.",
         ));
     }
-    list.iter()
+    let messages: Vec<Message> = list
+        .iter()
         .enumerate()
         .map(|(index, message)| Message::read(message, format!("messages[{index}]")))
-        .collect()
+        .collect::<Result<_, _>>()?;
+    check_results(&messages)?;
+    Ok(messages)
 }
 
 fn read_tokens_max(fields: &Fields<'_>) -> Result<Option<usize>, InvalidRequest> {

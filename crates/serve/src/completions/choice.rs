@@ -7,10 +7,8 @@ use phial_openai::{CompletionLogprobs, FinishReason};
 use phial_text::Tokenizer;
 
 use super::legacy_logprobs::LegacyLogprobs;
-use crate::api_error::ApiError;
-use crate::engine_thread::Update;
-use crate::finish_reason::finish_reason;
-use crate::logprobs::LogprobQueue;
+use crate::answer::Event;
+use crate::chat::finish_reason;
 use crate::server::ServedModel;
 
 /// A prompt that its text begins with.
@@ -19,7 +17,7 @@ pub(super) struct Echo {
     pub tokens: Vec<TokenId>,
 }
 
-/// What an update adds to a text.
+/// What an event adds to a text.
 pub(super) struct Piece {
     pub text: String,
     pub logprobs: Option<CompletionLogprobs>,
@@ -33,8 +31,7 @@ pub(super) struct Choice {
     tokenizer: Arc<Tokenizer>,
     /// Until it was sent.
     echo: Option<Echo>,
-    prompt_logprobs: Vec<TokenLogprobs>,
-    logprobs: Option<(LogprobQueue, LegacyLogprobs)>,
+    logprobs: Option<LegacyLogprobs>,
 }
 
 impl Choice {
@@ -42,58 +39,44 @@ impl Choice {
         Self {
             tokenizer: Arc::clone(&model.tokenizer),
             echo,
-            prompt_logprobs: Vec::new(),
-            logprobs: wants_logprobs.then(|| (LogprobQueue::new(model), LegacyLogprobs::new())),
+            logprobs: wants_logprobs.then(LegacyLogprobs::new),
         }
     }
 
-    /// What `update` adds, if anything.
-    pub fn take(&mut self, update: Update) -> Result<Option<Piece>, ApiError> {
-        let (text, finish) = match update {
-            Update::PromptLogprobs(logprobs) => {
-                self.prompt_logprobs.extend(logprobs);
-                return Ok(None);
-            }
-            // Not asked for.
-            Update::PromptHidden(_) => return Ok(None),
-            Update::Token { token, text, logprobs } => {
-                if let (Some((queue, _)), Some(logprobs)) = (&mut self.logprobs, &logprobs) {
-                    queue.push(token, logprobs);
+    /// What `event` adds. `prompt` gives the log-probabilities of the prompt, when they are due.
+    pub fn take(&mut self, event: Event, prompt: impl FnOnce() -> Vec<TokenLogprobs>) -> Piece {
+        let (mut text, mut logprobs) = self.take_echo(prompt);
+        let mut finish_reason_and_tokens = None;
+        match event {
+            Event::Text { text: more, logprobs: entries } => {
+                text.push_str(&more);
+                if let Some(legacy) = &mut self.logprobs {
+                    logprobs.get_or_insert_default().extend(legacy.generated(&entries));
                 }
-                (text, None)
             }
-            Update::Finished { reason, text, usage } => {
-                (text, Some((finish_reason(&reason), usage.generated_tokens)))
+            Event::Finished { end, usage } => {
+                finish_reason_and_tokens = Some((finish_reason(&end), usage.generated_tokens));
             }
-            Update::Rejected(rejected) => return Err(ApiError::from(&rejected)),
-        };
-        let (mut piece, mut logprobs) = self.take_echo();
-        if let Some((queue, legacy)) = &mut self.logprobs
-            && !text.is_empty()
-        {
-            let more = legacy.generated(&queue.take(&text));
-            logprobs.get_or_insert_default().extend(more);
+            // No tools are offered to a text.
+            Event::CallBegin { .. } | Event::CallArguments(_) | Event::CallEnd => {}
         }
-        piece.push_str(&text);
-        if piece.is_empty() && finish.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(Piece {
-            text: piece,
+        Piece {
+            text,
             logprobs,
-            finish_reason: finish.map(|(reason, _)| reason),
-            generated_tokens: finish.map_or(0, |(_, tokens)| tokens),
-        }))
+            finish_reason: finish_reason_and_tokens.map(|(reason, _)| reason),
+            generated_tokens: finish_reason_and_tokens.map_or(0, |(_, tokens)| tokens),
+        }
     }
 
     /// The prompt, the first time.
-    fn take_echo(&mut self) -> (String, Option<CompletionLogprobs>) {
+    fn take_echo(
+        &mut self,
+        prompt: impl FnOnce() -> Vec<TokenLogprobs>,
+    ) -> (String, Option<CompletionLogprobs>) {
         let Some(Echo { text, tokens }) = self.echo.take() else { return (String::new(), None) };
-        let reported = std::mem::take(&mut self.prompt_logprobs);
-        let logprobs = self
-            .logprobs
-            .as_mut()
-            .map(|(_, legacy)| legacy.prompt(&self.tokenizer, &tokens, &reported));
+        let reported = prompt();
+        let logprobs =
+            self.logprobs.as_mut().map(|legacy| legacy.prompt(&self.tokenizer, &tokens, &reported));
         (text, logprobs)
     }
 }

@@ -1,10 +1,10 @@
 //! Log-probabilities in the shape of the older API.
 
 use phial_engine::{TokenId, TokenLogprobs};
-use phial_openai::{ChoiceLogprobs, CompletionLogprobs, LegacyTopLogprobs};
+use phial_openai::{CompletionLogprobs, LegacyTopLogprobs, TokenLogprob};
 use phial_text::Tokenizer;
 
-use crate::logprobs::finite;
+use crate::answer::finite;
 
 /// Makes them, and keeps count of the characters.
 pub(super) struct LegacyLogprobs {
@@ -40,9 +40,9 @@ impl LegacyLogprobs {
     }
 
     /// Tokens that were generated.
-    pub fn generated(&mut self, content: &ChoiceLogprobs) -> CompletionLogprobs {
+    pub fn generated(&mut self, entries: &[TokenLogprob]) -> CompletionLogprobs {
         let mut legacy = CompletionLogprobs::default();
-        for entry in &content.content {
+        for entry in entries {
             let alternatives = entry.top_logprobs.iter().map(|top| (&*top.bytes, top.logprob));
             let top = top(alternatives.chain([(&*entry.bytes, entry.logprob)]));
             self.push(&mut legacy, &entry.bytes, Some(entry.logprob), Some(top));

@@ -3,16 +3,16 @@
 use axum::Json;
 use phial_openai::{ChunkUsage, Completion, CompletionChoice, Usage};
 
-use super::Answer;
+use super::Head;
 use super::choice::Choice;
+use crate::answer::Answer;
 use crate::api_error::ApiError;
-use crate::engine_thread::Submission;
 
 /// Waits for all texts.
 pub(super) async fn respond(
-    answer: &Answer,
+    head: &Head,
     mut choices: Vec<Choice>,
-    mut submission: Submission,
+    mut running: Answer,
 ) -> Result<Json<Completion>, ApiError> {
     let mut texts: Vec<CompletionChoice> = (0..choices.len())
         .map(|index| CompletionChoice {
@@ -23,9 +23,8 @@ pub(super) async fn respond(
         })
         .collect();
     let mut generated_tokens = 0;
-    while !submission.is_done() {
-        let (index, update) = submission.next().await?;
-        let Some(piece) = choices[index].take(update)? else { continue };
+    while let Some((index, event)) = running.next().await? {
+        let piece = choices[index].take(event, || running.take_prompt_logprobs(index));
         let text = &mut texts[index];
         text.text.push_str(&piece.text);
         if let Some(logprobs) = piece.logprobs {
@@ -34,6 +33,6 @@ pub(super) async fn respond(
         text.finish_reason = piece.finish_reason;
         generated_tokens += piece.generated_tokens;
     }
-    let usage = Usage::new(answer.prompt_tokens, generated_tokens);
-    Ok(Json(answer.completion(texts, ChunkUsage::Known(usage))))
+    let usage = Usage::new(head.prompt_tokens, generated_tokens);
+    Ok(Json(head.completion(texts, ChunkUsage::Known(usage))))
 }

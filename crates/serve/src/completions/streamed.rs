@@ -7,25 +7,25 @@ use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{ChunkUsage, CompletionChoice, StreamOptions, Usage};
 
-use super::Answer;
+use super::Head;
 use super::choice::Choice;
+use crate::answer::{Answer, Event};
 use crate::api_error::ApiError;
-use crate::engine_thread::{Submission, Update};
 use crate::server::Server;
 use crate::sse;
 
 /// Answers at once with headers, and with the rest as it comes.
 pub(super) fn respond(
     server: &Server,
-    answer: Answer,
+    head: Head,
     choices: Vec<Choice>,
-    submission: Submission,
+    answer: Answer,
     options: StreamOptions,
 ) -> Response {
     sse::respond(Pieces {
-        answer,
+        head,
         choices,
-        submission,
+        answer,
         include_usage: options.include_usage,
         generated_tokens: 0,
         ready: VecDeque::new(),
@@ -34,11 +34,11 @@ pub(super) fn respond(
     })
 }
 
-/// The pieces of an answer. Dropped with the connection, and the submission with it.
+/// The pieces of an answer. Dropped with the connection, and the answer with it.
 struct Pieces {
-    answer: Answer,
+    head: Head,
     choices: Vec<Choice>,
-    submission: Submission,
+    answer: Answer,
     include_usage: bool,
     generated_tokens: usize,
     /// Events that are yet to be sent.
@@ -56,22 +56,20 @@ impl sse::Source for Pieces {
             if self.ended {
                 return None;
             }
-            match tokio::time::timeout(self.ping_interval, self.submission.next()).await {
+            match tokio::time::timeout(self.ping_interval, self.answer.next()).await {
                 Err(_) => return Some(sse::PING),
-                Ok(Ok((index, update))) => self.take(index, update),
-                Ok(Err(error)) => self.fail(&error.into()),
+                Ok(Ok(Some((index, event)))) => self.take(index, event),
+                Ok(Ok(None)) => self.end(),
+                Ok(Err(error)) => self.fail(&error),
             }
         }
     }
 }
 
 impl Pieces {
-    fn take(&mut self, index: usize, update: Update) {
-        let piece = match self.choices[index].take(update) {
-            Ok(Some(piece)) => piece,
-            Ok(None) => return,
-            Err(error) => return self.fail(&error),
-        };
+    fn take(&mut self, index: usize, event: Event) {
+        let prompt = || self.answer.take_prompt_logprobs(index);
+        let piece = self.choices[index].take(event, prompt);
         self.generated_tokens += piece.generated_tokens;
         let choice = CompletionChoice {
             text: piece.text,
@@ -81,14 +79,11 @@ impl Pieces {
         };
         let usage = if self.include_usage { ChunkUsage::Pending } else { ChunkUsage::Absent };
         self.send(vec![choice], usage);
-        if self.submission.is_done() {
-            self.end();
-        }
     }
 
     fn end(&mut self) {
         if self.include_usage {
-            let usage = Usage::new(self.answer.prompt_tokens, self.generated_tokens);
+            let usage = Usage::new(self.head.prompt_tokens, self.generated_tokens);
             self.send(Vec::new(), ChunkUsage::Known(usage));
         }
         self.ready.push_back(sse::DONE);
@@ -96,7 +91,7 @@ impl Pieces {
     }
 
     fn send(&mut self, choices: Vec<CompletionChoice>, usage: ChunkUsage) {
-        match serde_json::to_vec(&self.answer.completion(choices, usage)) {
+        match serde_json::to_vec(&self.head.completion(choices, usage)) {
             Ok(json) => self.ready.push_back(sse::event(&json)),
             Err(error) => {
                 tracing::error!(%error, "a piece has no JSON");
