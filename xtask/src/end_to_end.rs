@@ -15,6 +15,12 @@ use crate::{process, python};
 /// Each client is called with the API's address and the model's name.
 const CLIENTS: &[&str] = &["crates/serve/tests/clients/openai_client.py"];
 
+/// Drives a server whose model writes what it is told to.
+const FUNCTION_CALLING: &str = "crates/serve/tests/clients/function_calling.py";
+
+/// That server, an example of phial-serve, and its model.
+const SCRIPTED: (&str, &str) = ("scripted", "scripted/phi4");
+
 /// Small enough to be pulled and run anywhere.
 const MODEL: &str = "starter";
 
@@ -29,14 +35,19 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     let phial = release_binary(workspace)?;
     let home = home(workspace);
     process::run(Command::new(&phial).args(["pull", MODEL]).env("PHIAL_HOME", &home))?;
-    let server = Server::start(&phial, &home)?;
+    let mut command = Command::new(&phial);
+    command.args(["serve", "--model", MODEL, "--port", "0"]).env("PHIAL_HOME", &home);
+    let server = Server::start(command)?;
     for client in CLIENTS {
-        println!("{client} against {}", server.address);
-        let mut command = Command::new(&python);
-        command.arg(workspace.root.join(client));
-        process::run(command.arg(format!("{}/v1", server.address)).arg(MODEL))?;
+        server.drive(workspace, &python, client, MODEL)?;
     }
-    Ok(())
+    drop(server);
+    let requirements = "xtask/requirements-function-calling.txt";
+    let python = python::environment_of(workspace, "venv-function-calling", requirements)?;
+    let (example, model) = SCRIPTED;
+    let mut command = Command::new(release_example(workspace, example)?);
+    command.arg("127.0.0.1:0");
+    Server::start(command)?.drive(workspace, &python, FUNCTION_CALLING, model)
 }
 
 /// A store of our own: what a developer has pulled must not decide whether tests pass.
@@ -50,6 +61,14 @@ pub fn release_binary(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target.join("release").join(format!("phial{}", std::env::consts::EXE_SUFFIX)))
 }
 
+/// Builds an example of phial-serve, optimised.
+fn release_example(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let mut command = workspace.cargo();
+    process::run(command.args(["build", "--release", "-p", "phial-serve", "--example", name]))?;
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace.target.join("release").join("examples").join(file))
+}
+
 /// A running server; ends with its value.
 struct Server {
     child: Child,
@@ -57,9 +76,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(phial: &Path, home: &Path) -> Result<Self> {
-        let mut command = Command::new(phial);
-        command.args(["serve", "--model", MODEL, "--port", "0"]).env("PHIAL_HOME", home);
+    fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             command.spawn().with_context(|| format!("cannot run {}", process::shown(&command)))?;
@@ -80,6 +97,16 @@ impl Server {
                 Err(_) => bail!("the server printed no '{LISTENING}http://…'"),
             }
         }
+    }
+}
+
+impl Server {
+    /// Runs a client, a script of the workspace, against the server.
+    fn drive(&self, workspace: &Workspace, python: &Path, client: &str, model: &str) -> Result<()> {
+        println!("{client} against {}", self.address);
+        let mut command = Command::new(python);
+        command.arg(workspace.root.join(client));
+        process::run(command.arg(format!("{}/v1", self.address)).arg(model))
     }
 }
 

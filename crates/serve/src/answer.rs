@@ -6,6 +6,7 @@
 //! events are the same.
 
 mod alignment;
+mod calls;
 mod prepare;
 mod reader;
 mod tools;
@@ -116,7 +117,6 @@ pub(crate) struct Answer {
 /// Something that happened to one choice. Any number of texts and calls, one after the other,
 /// then one [`Event::Finished`].
 #[derive(Clone, Debug, PartialEq)]
-#[allow(dead_code, reason = "calls are not read from the text yet")]
 pub(crate) enum Event {
     /// The answer goes on with this text, which is not empty.
     Text {
@@ -148,7 +148,6 @@ pub(crate) enum Event {
 
 /// Why a choice ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "calls are not read from the text yet")]
 pub(crate) enum End {
     /// The model was done.
     Turn,

@@ -29,10 +29,7 @@ impl<T> Alignment<T> {
         let end = raw_length(&self.bytes, text.len());
         let mut begun = Vec::new();
         while let Some((start, token)) = self.waiting.pop_front_if(|(start, _)| *start < end) {
-            let mut place = text_length(&self.bytes[..start]).min(text.len());
-            while !text.is_char_boundary(place) {
-                place -= 1;
-            }
+            let place = text_place(&self.bytes, start).min(text.len());
             begun.push((place, token));
         }
         self.bytes.drain(..end);
@@ -43,7 +40,6 @@ impl<T> Alignment<T> {
     }
 
     /// The tokens whose text will not come.
-    #[allow(dead_code, reason = "calls are not read from the text yet")]
     pub(super) fn take_rest(&mut self) -> impl Iterator<Item = T> {
         self.bytes.clear();
         self.waiting.drain(..).map(|(_, token)| token)
@@ -66,13 +62,22 @@ fn raw_length(raw: &[u8], text_length: usize) -> usize {
     length
 }
 
-/// Bytes of the text of `raw`.
-fn text_length(raw: &[u8]) -> usize {
-    let replaced = |invalid: &[u8]| match invalid {
-        [] => 0,
-        _ => char::REPLACEMENT_CHARACTER.len_utf8(),
-    };
-    raw.utf8_chunks().map(|chunk| chunk.valid().len() + replaced(chunk.invalid())).sum()
+/// Where in the text of `raw` the character is that has the byte `start`.
+fn text_place(raw: &[u8], start: usize) -> usize {
+    let (mut bytes, mut text) = (0, 0);
+    for chunk in raw.utf8_chunks() {
+        let (valid, invalid) = (chunk.valid(), chunk.invalid());
+        if start < bytes + valid.len() {
+            return text + valid.floor_char_boundary(start - bytes);
+        }
+        bytes += valid.len() + invalid.len();
+        text += valid.len();
+        if start < bytes || invalid.is_empty() {
+            return text;
+        }
+        text += char::REPLACEMENT_CHARACTER.len_utf8();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -88,7 +93,10 @@ mod tests {
         assert_eq!(raw_length(b"a\xffbc", 4), 2);
         assert_eq!(raw_length(b"a\xffbc", 5), 3);
         assert_eq!(raw_length("aäb".as_bytes(), 3), 3);
-        assert_eq!(text_length(b"a\xffb"), 5);
+        // And the second byte of a character stands with the first.
+        for (start, place) in [(0, 0), (1, 1), (2, 4), (3, 5), (4, 5), (5, 7)] {
+            assert_eq!(text_place(b"a\xffb\xc3\xa4", start), place, "{start}");
+        }
     }
 
     #[test]

@@ -50,7 +50,6 @@ impl Default for Tools {
 
 impl Tools {
     /// The tools that may be called.
-    #[allow(dead_code, reason = "calls are not read from the text yet")]
     pub(super) fn callable(&self) -> impl Iterator<Item = &Tool> {
         self.list.iter().filter(|tool| match &self.choice {
             ToolChoice::None => false,

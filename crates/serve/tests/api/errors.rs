@@ -109,6 +109,55 @@ async fn what_is_not_offered_is_refused() {
 }
 
 #[tokio::test]
+async fn calls_and_results_that_cannot_be_read_are_named() {
+    let server = server();
+    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}});
+    let cases = [
+        (
+            json!([{"role": "tool", "content": "Hi"}]),
+            "missing_required_parameter",
+            "messages[0].tool_call_id",
+        ),
+        (
+            json!([{"role": "tool", "content": "Hi", "tool_call_id": "1"}]),
+            "invalid_value",
+            "messages[0].role",
+        ),
+        (
+            json!([
+                {"role": "assistant", "tool_calls": [call]},
+                {"role": "tool", "content": "Hi", "tool_call_id": "2"},
+            ]),
+            "invalid_value",
+            "messages[1].tool_call_id",
+        ),
+        (
+            json!([{"role": "function", "name": "f", "content": "Hi"}]),
+            "unsupported_parameter",
+            "messages[0].role",
+        ),
+        (
+            json!([{"role": "user", "content": "Hi", "tool_calls": [call]}]),
+            "invalid_value",
+            "messages[0].tool_calls",
+        ),
+        (
+            json!([{"role": "assistant", "tool_calls": [{"id": "1"}]}]),
+            "missing_required_parameter",
+            "messages[0].tool_calls[0].function",
+        ),
+        (
+            json!([{"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]),
+            "unsupported_parameter",
+            "messages[0].function_call",
+        ),
+    ];
+    for (messages, code, param) in cases {
+        check(&server, &json!({"model": fake::MODEL, "messages": messages}), code, param).await;
+    }
+}
+
+#[tokio::test]
 async fn tools_that_cannot_be_read_are_named() {
     let server = server();
     let tool = |function: Value| json!({"tools": [{"type": "function", "function": function}]});
@@ -181,7 +230,6 @@ async fn messages_that_cannot_be_read_are_named() {
     let server = server();
     let image = json!({"type": "image_url", "image_url": {"url": "data:,"}});
     let audio = json!({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}});
-    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}});
     let cases = [
         (json!([]), "invalid_value", "messages"),
         (json!("Hi"), "invalid_type", "messages"),
@@ -190,45 +238,7 @@ async fn messages_that_cannot_be_read_are_named() {
         (json!([{"content": "Hi"}]), "missing_required_parameter", "messages[0].role"),
         (json!([{"role": "user"}]), "missing_required_parameter", "messages[0].content"),
         (json!([{"role": "robot", "content": "Hi"}]), "invalid_value", "messages[0].role"),
-        (
-            json!([{"role": "tool", "content": "Hi"}]),
-            "missing_required_parameter",
-            "messages[0].tool_call_id",
-        ),
-        (
-            json!([{"role": "tool", "content": "Hi", "tool_call_id": "1"}]),
-            "invalid_value",
-            "messages[0].role",
-        ),
-        (
-            json!([
-                {"role": "assistant", "tool_calls": [call]},
-                {"role": "tool", "content": "Hi", "tool_call_id": "2"},
-            ]),
-            "invalid_value",
-            "messages[1].tool_call_id",
-        ),
-        (
-            json!([{"role": "function", "name": "f", "content": "Hi"}]),
-            "unsupported_parameter",
-            "messages[0].role",
-        ),
         (json!([{"role": "user", "content": 5}]), "invalid_type", "messages[0].content"),
-        (
-            json!([{"role": "user", "content": "Hi", "tool_calls": [call]}]),
-            "invalid_value",
-            "messages[0].tool_calls",
-        ),
-        (
-            json!([{"role": "assistant", "tool_calls": [{"id": "1"}]}]),
-            "missing_required_parameter",
-            "messages[0].tool_calls[0].function",
-        ),
-        (
-            json!([{"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]),
-            "unsupported_parameter",
-            "messages[0].function_call",
-        ),
         (
             json!([{"role": "user", "content": [{"type": "text"}]}]),
             "missing_required_parameter",

@@ -17,16 +17,27 @@ pub const MODEL: &str = "fake/echo";
 /// Tokens of the context.
 pub const CONTEXT: usize = 512;
 
-const CONTROL: [&str; 5] = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"];
+const CONTROL: [&str; 7] = [
+    "<|endoftext|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<|tool_call|>",
+    "<|/tool_call|>",
+];
 const USER: TokenId = 258;
 const ASSISTANT: TokenId = 259;
 /// The token that ends a turn.
 pub const END: TokenId = 260;
+const CALL: TokenId = 261;
+const CALL_END: TokenId = 262;
 
 /// Repeats the last message of the user, but for these:
 /// - `forever …` goes on with `x` until it is stopped;
 /// - `random` goes on with letters, all equally probable;
 /// - `hex 61ff` says these bytes;
+/// - `call …` says the rest between the tokens that mark calls; `|` is the end of them;
 /// - `end …` says the rest, ends its turn and, when that is ignored, says it again;
 /// - `panic` panics when it should speak.
 pub struct EchoModel {
@@ -77,6 +88,11 @@ fn script(asked: &str, said: usize) -> TokenId {
     } else if let Some(digits) = asked.strip_prefix("hex ") {
         let pairs = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("digits"));
         pairs.map(|pair| u8::from_str_radix(pair, 16).expect("digits")).collect()
+    } else if let Some(rest) = asked.strip_prefix("call ") {
+        return std::iter::once(CALL)
+            .chain(rest.bytes().map(|byte| if byte == b'|' { CALL_END } else { byte.into() }))
+            .nth(said)
+            .unwrap_or(END);
     } else if let Some(rest) = asked.strip_prefix("end ") {
         return rest.as_bytes().get(said % (rest.len() + 1)).map_or(END, |&b| TokenId::from(b));
     } else {

@@ -8,3 +8,4 @@ mod metrics;
 mod plain;
 mod streamed;
 mod tokens;
+mod tools;

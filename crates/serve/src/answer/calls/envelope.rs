@@ -74,7 +74,11 @@ enum Field {
 enum Arguments {
     Missing,
     /// An object at this depth is being read; the text is what was not given yet.
-    Open { depth: usize, writer: Writer, text: String },
+    Open {
+        depth: usize,
+        writer: Writer,
+        text: String,
+    },
     /// All there, not given yet.
     Held(String),
     Given,
@@ -195,7 +199,9 @@ impl Envelope {
                 self.level = self.level.min(self.depth);
                 true
             }
-            Token::Open(bracket) => depth == 0 || depth != self.level || self.open(*bracket, pieces),
+            Token::Open(bracket) => {
+                depth == 0 || depth != self.level || self.open(*bracket, pieces)
+            }
             Token::Key(key) => depth != self.level || self.key(key, rules),
             Token::Scalar(scalar) => depth != self.level || self.scalar(scalar),
             Token::StringBegin => {
