@@ -91,6 +91,16 @@ impl InvalidRequest {
         }
     }
 
+    /// No field of this name exists.
+    pub fn unknown(param: impl Into<String>) -> Self {
+        let param = param.into();
+        Self {
+            message: format!("Unknown parameter: '{param}'."),
+            param: Some(param),
+            code: Some("unknown_parameter"),
+        }
+    }
+
     /// A field, or this value of it, would change the answer and is not offered.
     pub fn unsupported(param: impl Into<String>) -> Self {
         let param = param.into();

@@ -15,7 +15,7 @@ mod tools;
 
 use std::collections::VecDeque;
 
-use phial_engine::{Request, SamplingOptions, TokenId, Usage};
+use phial_engine::{PromptReport, Request, SamplingOptions, TokenId, TokenLogprobs, Usage};
 use phial_openai::TokenLogprob;
 use phial_text::Message;
 
@@ -25,7 +25,8 @@ use crate::server::Server;
 use reader::Reader;
 
 pub(crate) use offer::{ExternalCall, Offer, Wanted};
-pub(crate) use prepare::prepare;
+pub(crate) use prepare::{count_tokens, prepare, render};
+pub(crate) use reader::finite;
 pub(crate) use rounds::{Rounds, Step};
 pub(crate) use tools::{Tool, ToolChoice, Tools};
 
@@ -36,7 +37,8 @@ pub(crate) struct Ask {
     pub input: Input,
     /// The field that the input came in (`messages`, `input`, `prompt`), for errors.
     pub input_field: &'static str,
-    /// Most tokens per choice; `None`: as many as the context has room for.
+    /// Most tokens per choice; `None`: as many as the context has room for. 0 only with
+    /// [`Prepared::report_prompt`].
     pub tokens_max: Option<usize>,
     /// With the seed of the first choice.
     pub sampling: SamplingOptions,
@@ -61,7 +63,6 @@ pub(crate) enum Input {
         tools: Tools,
     },
     /// Tokens that the model goes on from.
-    #[allow(dead_code, reason = "for dialects without a conversation")]
     Tokens(Vec<TokenId>),
 }
 
@@ -73,7 +74,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Tokens of the prompt, the same for each choice.
+    /// Tokens of the prompt, the same for each choice; of all prompts, if there are several.
     pub(crate) fn prompt_tokens(&self) -> usize {
         self.prompt_tokens
     }
@@ -83,13 +84,27 @@ impl Prepared {
         self.requests.len()
     }
 
+    /// Has the engine report on the prompt.
+    pub(crate) fn report_prompt(&mut self, report: PromptReport) {
+        self.requests.iter_mut().for_each(|request| request.prompt_report = report);
+    }
+
+    /// Has the choices of `other`, which may have another prompt, answered too; their indices
+    /// follow.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.requests.extend(other.requests);
+        self.readers.extend(other.readers);
+        self.prompt_tokens += other.prompt_tokens;
+    }
+
     /// Gives the request to the engine.
     ///
     /// # Errors
     /// If the engine takes nothing now.
     pub(crate) fn start(self, server: &Server) -> Result<Answer, ApiError> {
         let submission = server.engine().submit(self.requests)?;
-        Ok(Answer { submission, readers: self.readers, ready: VecDeque::new() })
+        let prompt_logprobs = vec![Vec::new(); self.readers.len()];
+        Ok(Answer { submission, readers: self.readers, ready: VecDeque::new(), prompt_logprobs })
     }
 }
 
@@ -99,6 +114,8 @@ pub(crate) struct Answer {
     /// One per choice.
     readers: Vec<Reader>,
     ready: VecDeque<(usize, Event)>,
+    /// Per choice, what was reported and not taken.
+    prompt_logprobs: Vec<Vec<TokenLogprobs>>,
 }
 
 /// Something that happened to one choice. Any number of texts and calls, one after the other,
@@ -147,6 +164,12 @@ pub(crate) enum End {
 }
 
 impl Answer {
+    /// Log-probabilities of the prompt of a choice, without its first token. They are complete
+    /// with the first event of the choice.
+    pub(crate) fn take_prompt_logprobs(&mut self, index: usize) -> Vec<TokenLogprobs> {
+        std::mem::take(&mut self.prompt_logprobs[index])
+    }
+
     /// The next event and the index of its choice; `None` after the last. May be dropped while it
     /// waits.
     ///
@@ -163,6 +186,12 @@ impl Answer {
             let (index, update) = self.submission.next().await?;
             let reader = &mut self.readers[index];
             let events = match update {
+                Update::PromptLogprobs(logprobs) => {
+                    self.prompt_logprobs[index].extend(logprobs);
+                    continue;
+                }
+                // Not an answer.
+                Update::PromptHidden(_) => continue,
                 Update::Token { token, text, logprobs } => {
                     reader.token(token, logprobs.as_ref());
                     reader.text(&text)

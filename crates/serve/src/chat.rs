@@ -4,7 +4,7 @@ mod convert;
 mod plain;
 mod streamed;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+pub(crate) use convert::{ask, message, tools};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,7 +14,8 @@ use phial_openai::{InvalidRequest, McpCall};
 
 use crate::answer::{self, End, ExternalCall, Input, Offer, Rounds};
 use crate::api_error::ApiError;
-use crate::body::read_json;
+use crate::body::{blocking, read_json};
+use crate::clock::unix_seconds;
 use crate::server::Server;
 
 /// What all parts of an answer share.
@@ -37,9 +38,8 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
-    // A long text takes a while to become tokens; other answers must not wait for that.
     let for_task = server.clone();
-    let mut chat = in_background(move || convert::read(&for_task, &body)).await?;
+    let mut chat = blocking(move || convert::read(&for_task, &body)).await?;
     let Input::Chat { tools, .. } = &mut chat.ask.input else { return Err(ApiError::internal()) };
     let offer = Offer::gather(&server, &chat.wanted, tools).await?;
     if offer.is_some() && chat.ask.choices > 1 {
@@ -47,7 +47,7 @@ pub(crate) async fn create(
     }
     let external = offer.map(|offer| (offer, chat.ask.clone()));
     let (ask, for_task) = (chat.ask, server.clone());
-    let prepared = in_background(move || answer::prepare(&for_task, ask)).await?;
+    let prepared = blocking(move || answer::prepare(&for_task, ask)).await?;
     let head = Head {
         id: server.ids().next("chatcmpl-"),
         created: unix_seconds(),
@@ -72,21 +72,6 @@ pub(crate) async fn create(
     }
 }
 
-/// Does work of which other answers need not notice anything.
-async fn in_background<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| {
-        tracing::error!("preparing a request panicked");
-        ApiError::internal()
-    })?
-}
-
-fn unix_seconds() -> u64 {
-    // A clock before the epoch is no reason to refuse work.
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 /// A call that the server ran, in the words of the API.
 fn mcp_call(call: ExternalCall) -> McpCall {
     let (output, error) = match call.result {
@@ -105,7 +90,7 @@ fn mcp_call(call: ExternalCall) -> McpCall {
 }
 
 /// Why a choice ends, in the words of the API.
-fn finish_reason(end: &End) -> phial_openai::FinishReason {
+pub(crate) fn finish_reason(end: &End) -> phial_openai::FinishReason {
     match end {
         End::Turn | End::StopString(_) => phial_openai::FinishReason::Stop,
         End::Calls => phial_openai::FinishReason::ToolCalls,

@@ -22,6 +22,10 @@ pub struct Limits {
     pub external_call_time_max: Duration,
     /// Bytes of the result of an external tool: it becomes part of the prompt.
     pub external_result_bytes_max: usize,
+    /// Responses that are stored, in memory; beyond that the oldest go.
+    pub responses_max: usize,
+    /// Bytes of JSON of the responses that are stored, their inputs included.
+    pub responses_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -36,6 +40,8 @@ impl Default for Limits {
             external_rounds_max: 8,
             external_call_time_max: Duration::from_secs(60),
             external_result_bytes_max: MIB / 4,
+            responses_max: 1024,
+            responses_bytes_max: 64 * MIB,
         }
     }
 }

@@ -333,7 +333,8 @@ fn read_tool_name(tool: &Fields<'_>, list: &[FunctionTool]) -> Result<String, In
     Ok(name.to_owned())
 }
 
-fn check_name(name: &str, path: String) -> Result<(), InvalidRequest> {
+/// Checks the name of a tool found at `path`.
+pub(crate) fn check_name(name: &str, path: String) -> Result<(), InvalidRequest> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if name.is_empty() || name.len() > Tools::NAME_LENGTH_MAX || !name.bytes().all(allowed) {
         return Err(InvalidRequest::value(

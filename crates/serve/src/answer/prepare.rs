@@ -2,9 +2,10 @@
 
 use phial_engine::{Request, Sampling, SamplingOptions, TokenId};
 use phial_openai::InvalidRequest;
+use phial_text::{Message, Prompt};
 
 use super::reader::Reader;
-use super::{Ask, Input, Prepared};
+use super::{Ask, Input, Prepared, Tools};
 use crate::api_error::ApiError;
 use crate::limits::Limits;
 use crate::server::Server;
@@ -22,17 +23,14 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     let (prompt, tools) = match input {
         Input::Tokens(tokens) => (tokens, None),
         Input::Chat { messages, tools } => {
-            let prompt = model
-                .template
-                .render(&messages, tools.for_template().as_ref(), true)
-                .map_err(|error| InvalidRequest::value(input_field, format_args!("{error}.")))?;
+            let prompt = render(server, &messages, &tools, input_field)?;
             (model.tokenizer.encode_prompt(&prompt), Some(tools))
         }
     };
     check_prompt(&prompt, input_field, vocabulary)?;
     let prompt_tokens = prompt.len();
     let context = server.context_tokens();
-    if prompt_tokens >= context {
+    if prompt_tokens + usize::from(ask.tokens_max != Some(0)) > context {
         return Err(ApiError::context_length(context, prompt_tokens, input_field));
     }
     let room = context - prompt_tokens;
@@ -56,6 +54,41 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     let reader = || Reader::new(server, tools.as_ref(), ask.logprobs.is_some());
     let readers = (0..ask.choices).map(|_| reader()).collect();
     Ok(Prepared { requests, prompt_tokens, readers })
+}
+
+/// The prompt that a conversation becomes.
+///
+/// # Errors
+/// If the template has no place for something in it, naming `input_field`.
+pub(crate) fn render(
+    server: &Server,
+    messages: &[Message],
+    tools: &Tools,
+    input_field: &str,
+) -> Result<Prompt, InvalidRequest> {
+    server
+        .model()
+        .template
+        .render(messages, tools.for_template().as_ref(), true)
+        .map_err(|error| InvalidRequest::value(input_field, format_args!("{error}.")))
+}
+
+/// Tokens of the prompt that `input` becomes.
+///
+/// # Errors
+/// As [`render`].
+pub(crate) fn count_tokens(
+    server: &Server,
+    input: &Input,
+    input_field: &str,
+) -> Result<usize, ApiError> {
+    match input {
+        Input::Tokens(tokens) => Ok(tokens.len()),
+        Input::Chat { messages, tools } => {
+            let prompt = render(server, messages, tools, input_field)?;
+            Ok(server.model().tokenizer.encode_prompt(&prompt).len())
+        }
+    }
 }
 
 fn check_limits(ask: &Ask, limits: &Limits) -> Result<(), InvalidRequest> {

@@ -14,6 +14,11 @@ use crate::server::Server;
 /// JSON has no infinity; the official API gives this for what cannot happen.
 const LOGPROB_MIN: f32 = -9999.0;
 
+/// A log-probability that JSON can hold.
+pub(crate) fn finite(logprob: f32) -> f32 {
+    logprob.max(LOGPROB_MIN)
+}
+
 /// Turns what the engine says about one choice into events.
 pub(super) struct Reader {
     server: Server,

@@ -46,7 +46,8 @@ pub(super) fn read(server: &Server, body: &[u8]) -> Result<Chat, ApiError> {
     Ok(Chat { ask: ask(chat), wanted, logprobs, tools, stream })
 }
 
-fn ask(chat: ChatRequest) -> Ask {
+/// What a chat asks for.
+pub(crate) fn ask(chat: ChatRequest) -> Ask {
     let sampling = sampling_options(&chat);
     let messages = chat.messages.into_iter().map(message).collect();
     Ask {
@@ -61,7 +62,8 @@ fn ask(chat: ChatRequest) -> Ask {
     }
 }
 
-fn message(message: phial_openai::Message) -> Message {
+/// A turn of a conversation.
+pub(crate) fn message(message: phial_openai::Message) -> Message {
     let calls = message.tool_calls.into_iter().map(|call| ToolCall {
         name: call.function.name,
         arguments: call.function.arguments.into(),
@@ -74,7 +76,8 @@ fn message(message: phial_openai::Message) -> Message {
     }
 }
 
-fn tools(tools: phial_openai::Tools) -> Tools {
+/// What a request offers.
+pub(crate) fn tools(tools: phial_openai::Tools) -> Tools {
     let list = tools.list.into_iter().map(|tool| Tool {
         name: tool.name,
         description: tool.description,

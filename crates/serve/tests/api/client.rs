@@ -76,6 +76,10 @@ pub async fn post(server: &Server, body: &Value) -> Reply {
     send(server, "POST", "/v1/chat/completions", body.to_string().into_bytes()).await
 }
 
+pub async fn post_to(server: &Server, path: &str, body: &Value) -> Reply {
+    send(server, "POST", path, body.to_string().into_bytes()).await
+}
+
 pub async fn get(server: &Server, path: &str) -> Reply {
     send(server, "GET", path, Vec::new()).await
 }

@@ -5,6 +5,8 @@ mod errors;
 mod external;
 mod fake;
 mod lifecycle;
+mod metrics;
 mod plain;
 mod streamed;
+mod tokens;
 mod tools;
