@@ -44,7 +44,7 @@ mod tokens;
 
 pub use engine_thread::{EngineHandle, EngineState};
 pub use limits::Limits;
-pub use router::router;
+pub use router::{router, routes};
 pub use server::{Cors, ServedModel, Server, ServerOptions};
 pub use serving::serve;
 pub use storage::{Storage, StorageLimits};

@@ -3,13 +3,14 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use phial_engine::{Engine, Limits};
 use phial_model::{Forward, Model, Precision};
-use phial_serve::{Cors, EngineHandle, ServedModel, Server, ServerOptions};
+use phial_serve::{Cors, EngineHandle, ServedModel, Server, ServerOptions, Storage, StorageLimits};
 use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
@@ -50,7 +51,8 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     };
     let cors = if arguments.cors { Cors::AnyOrigin } else { Cors::Off };
     let shutdown_grace = SHUTDOWN_GRACE;
-    let options = ServerOptions { cors, shutdown_grace, ..ServerOptions::default() };
+    let storage = arguments.files.as_deref().map(open_storage).transpose()?;
+    let options = ServerOptions { cors, storage, shutdown_grace, ..ServerOptions::default() };
     eprintln!(
         "{name}: context {context} tokens, keys and values in {}, {} threads, {}",
         kv_element.name(),
@@ -71,6 +73,13 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         let _ = greet(address, &name);
         let server = Server::new(served, EngineHandle::start(engine), options);
         phial_serve::serve(server, listener, stop).await.context("the server stopped")
+    })
+}
+
+fn open_storage(folder: &Path) -> Result<Arc<Storage>> {
+    let storage = Storage::open(folder, StorageLimits::default());
+    storage.map(Arc::new).with_context(|| {
+        format!("cannot keep files in {}; --files needs a folder to write to", folder.display())
     })
 }
 
