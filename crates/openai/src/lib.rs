@@ -19,6 +19,7 @@ mod fields;
 mod file;
 mod messages;
 mod model;
+mod openapi;
 mod prompt;
 mod responses;
 mod sampling;
@@ -55,6 +56,7 @@ pub use messages::response::{
     MessagesErrorBody, MessagesUsage, StopReason, TokenCount,
 };
 pub use model::{Model, ModelList};
+pub use openapi::OPENAPI;
 pub use prompt::PromptInput;
 pub use responses::event::{EventLogprob, EventTopLogprob, NumberedEvent, ResponseEvent};
 pub use responses::item::{Item, ItemContent, ItemStatus, conversation};

@@ -46,7 +46,7 @@ mod tokens;
 pub use engine_thread::{EngineHandle, EngineState};
 pub use external::{ExternalError, ExternalFuture, ExternalTool, ExternalTools};
 pub use limits::Limits;
-pub use router::router;
+pub use router::{router, routes};
 pub use server::{Cors, ServedModel, Server, ServerOptions};
 pub use serving::serve;
 pub use storage::{Storage, StorageLimits};

@@ -58,7 +58,7 @@ fn read_user(turn: &Fields<'_>, messages: &mut Vec<Message>) -> Result<(), Inval
         .unwrap_or_default();
     turn.required("content")?;
     let mut texts: Vec<String> = Vec::new();
-    let mut say = |texts: &mut Vec<String>, messages: &mut Vec<Message>| {
+    let say = |texts: &mut Vec<String>, messages: &mut Vec<Message>| {
         if !texts.is_empty() {
             messages.push(turn_of(Role::User, std::mem::take(texts).join("\n")));
         }

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use phial_engine::{Engine, Limits};
 use phial_model::{Forward, Model, Precision};
-use phial_serve::{Cors, EngineHandle, ExternalTools, ServedModel, Server, ServerOptions};
+use phial_serve::{
+    Cors, EngineHandle, ExternalTools, ServedModel, Server, ServerOptions, Storage, StorageLimits,
+};
 use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
@@ -56,8 +58,9 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     let cors = if arguments.cors { Cors::AnyOrigin } else { Cors::Off };
     let shutdown_grace = SHUTDOWN_GRACE;
     let external_tools = tools.clone().map(|tools| tools as Arc<dyn ExternalTools>);
+    let storage = arguments.files.as_deref().map(open_storage).transpose()?;
     let options =
-        ServerOptions { cors, shutdown_grace, external_tools, ..ServerOptions::default() };
+        ServerOptions { cors, storage, shutdown_grace, external_tools, ..ServerOptions::default() };
     eprintln!(
         "{name}: context {context} tokens, keys and values in {}, {} threads, {}",
         kv_element.name(),
@@ -99,6 +102,13 @@ async fn connect(tools: &phial_mcp::Servers) -> Result<()> {
         eprintln!("tools of '{label}': {count}");
     }
     Ok(())
+}
+
+fn open_storage(folder: &Path) -> Result<Arc<Storage>> {
+    let storage = Storage::open(folder, StorageLimits::default());
+    storage.map(Arc::new).with_context(|| {
+        format!("cannot keep files in {}; --files needs a folder to write to", folder.display())
+    })
 }
 
 async fn listen(host: &str, port: u16) -> Result<TcpListener> {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use phial_engine::Engine;
 use phial_model::{
-    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Regime, Scratch, Span, TokenId,
+    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Outputs, Regime, Scratch, Span,
+    TokenId,
 };
 use phial_serve::{EngineHandle, ServedModel, Server, ServerOptions};
 use phial_text::{ChatTemplate, Tokenizer, Vocabulary};
@@ -40,6 +41,9 @@ const CALL_END: TokenId = 262;
 /// - `call …` says the rest between the tokens that mark calls; `|` is the end of them;
 /// - `end …` says the rest, ends its turn and, when that is ignored, says it again;
 /// - `panic` panics when it should speak.
+///
+/// A text without a turn to speak in goes on with the letters after its last, up to `z`, and then
+/// ends. The hidden state of a token is its id and 1.
 pub struct EchoModel {
     /// Time that a step takes.
     pub step_time: Duration,
@@ -53,15 +57,28 @@ impl EchoModel {
         Self { step_time, sequences: Mutex::default() }
     }
 
-    fn speak(&self, span: &Span<'_>, row: &mut [f32]) {
+    /// Fills the rows of logits that the span asks for.
+    fn speak(&self, span: &Span<'_>, rows: &mut [f32]) {
         let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
         let tokens = sequences.entry(span.blocks[0]).or_default();
         tokens.truncate(span.start);
         tokens.extend_from_slice(span.tokens);
-        if row.is_empty() {
-            return;
+        let count = rows.len() / self.vocabulary();
+        for (index, row) in rows.chunks_exact_mut(self.vocabulary()).enumerate() {
+            Self::answer(&tokens[..tokens.len() + 1 + index - count], row);
         }
-        let reply = tokens.iter().rposition(|&token| token == ASSISTANT).expect("a turn to speak");
+    }
+
+    /// The logits after `tokens`.
+    fn answer(tokens: &[TokenId], row: &mut [f32]) {
+        let Some(reply) = tokens.iter().rposition(|&token| token == ASSISTANT) else {
+            row.fill(0.0);
+            let last = tokens.last().copied().unwrap_or_default();
+            let next = if last == TokenId::from(b'z') { END } else { (last + 1) % 256 };
+            row[next as usize] = 50.0;
+            row[(next as usize + 1) % row.len()] = 40.0;
+            return;
+        };
         let said = tokens.len() - reply - 1;
         let from = tokens.iter().rposition(|&token| token == USER).map_or(0, |index| index + 1);
         let until = reply - usize::from(tokens[reply - 1] == END);
@@ -109,6 +126,10 @@ impl Forward for EchoModel {
         256 + CONTROL.len()
     }
 
+    fn hidden_size(&self) -> usize {
+        2
+    }
+
     fn context_max(&self) -> usize {
         CONTEXT
     }
@@ -129,7 +150,14 @@ impl Forward for EchoModel {
     ) -> Logits<'s> {
         std::thread::sleep(self.step_time);
         let vocabulary = self.vocabulary();
-        let rows = |span: &Span<'_>| usize::from(span.outputs != phial_model::Outputs::None);
+        let rows = |span: &Span<'_>| match span.outputs {
+            Outputs::None | Outputs::Hidden => 0,
+            Outputs::Last(count) => count,
+        };
+        let read = batch.spans.iter().filter(|span| span.outputs == Outputs::Hidden);
+        let hidden: Vec<f32> =
+            read.flat_map(|span| span.tokens).flat_map(|&token| [token as f32, 1.0]).collect();
+        scratch.hidden_mut(hidden.len()).copy_from_slice(&hidden);
         let values = scratch.logits_mut(batch.spans.iter().map(rows).sum(), vocabulary);
         let mut rest = &mut *values;
         for span in batch.spans {
