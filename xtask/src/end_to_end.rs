@@ -1,6 +1,7 @@
 //! The program as its users meet it: the starter is pulled, the server started, and public
 //! clients talk to it.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,10 +11,32 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{process, python};
+use crate::{node, process, python};
 
 /// Each client is called with the API's address and the model's name.
-const CLIENTS: &[&str] = &["crates/serve/tests/clients/openai_client.py"];
+const CLIENTS: &[&str] = &[
+    "crates/serve/tests/clients/openai_client.py",
+    "crates/serve/tests/clients/openai_routes.py",
+    "crates/serve/tests/clients/anthropic_client.py",
+];
+
+/// Clients whose packages do not go together with those of the others.
+const FRAMEWORKS: &[&str] = &["crates/serve/tests/clients/langchain_client.py"];
+
+/// The clients for Node: a folder with their packages.
+const NODE_CLIENTS: &str = "crates/serve/tests/clients/node";
+
+/// Makes requests out of the server's own description.
+const SCHEMA_FUZZ: &str = "crates/serve/tests/clients/schema_fuzz.py";
+
+/// A server for that, an example of phial-serve, and its model, which answers at once.
+const FAKE: (&str, &str) = ("fake", "fake/echo");
+
+/// Drives a server whose model writes what it is told to.
+const FUNCTION_CALLING: &str = "crates/serve/tests/clients/function_calling.py";
+
+/// That server, an example of phial-serve, and its model.
+const SCRIPTED: (&str, &str) = ("scripted", "scripted/phi4");
 
 /// Small enough to be pulled and run anywhere.
 const MODEL: &str = "starter";
@@ -29,14 +52,40 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     let phial = release_binary(workspace)?;
     let home = home(workspace);
     process::run(Command::new(&phial).args(["pull", MODEL]).env("PHIAL_HOME", &home))?;
-    let server = Server::start(&phial, &home)?;
+    let mut command = Command::new(&phial);
+    command.args(["serve", "--model", MODEL, "--port", "0"]).env("PHIAL_HOME", &home);
+    command.arg("--files").arg(empty_folder(workspace, "stored-by-clients")?);
+    let server = Server::start(command)?;
     for client in CLIENTS {
-        println!("{client} against {}", server.address);
-        let mut command = Command::new(&python);
-        command.arg(workspace.root.join(client));
-        process::run(command.arg(format!("{}/v1", server.address)).arg(MODEL))?;
+        server.drive(workspace, &python, client, MODEL)?;
     }
-    Ok(())
+    let requirements = "xtask/requirements-frameworks.txt";
+    let frameworks = python::environment(workspace, "venv-frameworks", requirements)?;
+    for client in FRAMEWORKS {
+        server.drive(workspace, &frameworks, client, MODEL)?;
+    }
+    node::run(workspace, NODE_CLIENTS, &[&format!("{}/v1", server.address), MODEL])?;
+    drop(server);
+    let (example, model) = FAKE;
+    let mut command = Command::new(release_example(workspace, example)?);
+    command.arg("127.0.0.1:0").arg(empty_folder(workspace, "stored-by-fuzzing")?);
+    Server::start(command)?.drive(workspace, &frameworks, SCHEMA_FUZZ, model)?;
+    let requirements = "xtask/requirements-function-calling.txt";
+    let python = python::environment_of(workspace, "venv-function-calling", requirements)?;
+    let (example, model) = SCRIPTED;
+    let mut command = Command::new(release_example(workspace, example)?);
+    command.arg("127.0.0.1:0");
+    Server::start(command)?.drive(workspace, &python, FUNCTION_CALLING, model)
+}
+
+/// A folder for what a server stores, without what the last one left.
+fn empty_folder(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let folder = workspace.target.join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    Ok(folder)
 }
 
 /// A store of our own: what a developer has pulled must not decide whether tests pass.
@@ -50,6 +99,14 @@ pub fn release_binary(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target.join("release").join(format!("phial{}", std::env::consts::EXE_SUFFIX)))
 }
 
+/// Builds an example of phial-serve, optimised.
+fn release_example(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let mut command = workspace.cargo();
+    process::run(command.args(["build", "--release", "-p", "phial-serve", "--example", name]))?;
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace.target.join("release").join("examples").join(file))
+}
+
 /// A running server; ends with its value.
 struct Server {
     child: Child,
@@ -57,9 +114,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(phial: &Path, home: &Path) -> Result<Self> {
-        let mut command = Command::new(phial);
-        command.args(["serve", "--model", MODEL, "--port", "0"]).env("PHIAL_HOME", home);
+    fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             command.spawn().with_context(|| format!("cannot run {}", process::shown(&command)))?;
@@ -80,6 +135,16 @@ impl Server {
                 Err(_) => bail!("the server printed no '{LISTENING}http://…'"),
             }
         }
+    }
+}
+
+impl Server {
+    /// Runs a client, a script of the workspace, against the server.
+    fn drive(&self, workspace: &Workspace, python: &Path, client: &str, model: &str) -> Result<()> {
+        println!("{client} against {}", self.address);
+        let mut command = Command::new(python);
+        command.arg(workspace.root.join(client));
+        process::run(command.arg(format!("{}/v1", self.address)).arg(model))
     }
 }
 

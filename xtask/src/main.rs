@@ -8,6 +8,7 @@
 mod end_to_end;
 mod goldens;
 mod machine;
+mod node;
 mod peers;
 mod process;
 mod python;

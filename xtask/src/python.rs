@@ -10,8 +10,22 @@ use crate::process;
 use crate::workspace::Workspace;
 
 /// The interpreter of the environment `name` with the packages of `requirements` (a file of the
-/// workspace). Made anew when that file has changed.
+/// workspace) and what they need. Made anew when that file has changed.
 pub fn environment(workspace: &Workspace, name: &str, requirements: &str) -> Result<PathBuf> {
+    make(workspace, name, requirements, &[])
+}
+
+/// As [`environment`], with those packages alone: for one of which only a part is used.
+pub fn environment_of(workspace: &Workspace, name: &str, requirements: &str) -> Result<PathBuf> {
+    make(workspace, name, requirements, &["--no-deps"])
+}
+
+fn make(
+    workspace: &Workspace,
+    name: &str,
+    requirements: &str,
+    options: &[&str],
+) -> Result<PathBuf> {
     let folder = workspace.target.join(name);
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     let wanted = fs::read_to_string(workspace.root.join(requirements))
@@ -23,8 +37,8 @@ pub fn environment(workspace: &Workspace, name: &str, requirements: &str) -> Res
     println!("installing {requirements} into {}", folder.display());
     process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    process::run(pip.arg(workspace.root.join(Path::new(requirements))))?;
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(options);
+    process::run(pip.arg("--requirement").arg(workspace.root.join(Path::new(requirements))))?;
     fs::write(&stamp, wanted)?;
     Ok(python)
 }

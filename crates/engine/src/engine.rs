@@ -10,6 +10,7 @@ use phial_text::Tokenizer;
 use crate::event::{Event, FinishReason, Progress, Usage};
 use crate::limits::{InvalidLimits, Limits};
 use crate::logprobs::token_logprobs;
+use crate::prompt_report::{PromptReport, Reporting};
 use crate::random::Draws;
 use crate::request::{Rejected, Request, RequestId};
 use crate::sampler::{Sampler, SamplerState};
@@ -94,6 +95,7 @@ impl<M: Forward + ?Sized> Engine<M> {
             stop_tokens: request.stop_tokens,
             ignore_stop_tokens: request.ignore_stop_tokens,
             logprobs: request.logprobs,
+            report: Reporting::new(request.prompt_report),
             sampler: SamplerState::new(request.sampling, seed, &request.prompt),
             transcript: Transcript::new(self.tokenizer.as_ref(), request.stop_strings),
             tokens: request.prompt,
@@ -113,12 +115,20 @@ impl<M: Forward + ?Sized> Engine<M> {
         if request.prompt.is_empty() {
             return Err(Rejected::EmptyPrompt);
         }
-        if request.prompt.len() >= self.context {
+        let room = usize::from(request.tokens_max != Some(0));
+        if request.prompt.len() + room > self.context {
             let prompt = request.prompt.len();
             return Err(Rejected::ContextLength { prompt, context: self.context });
         }
-        if request.tokens_max == Some(0) {
-            return Err(Rejected::NoTokens);
+        match (request.prompt_report, request.tokens_max) {
+            (PromptReport::Nothing, Some(0)) => return Err(Rejected::NoTokens),
+            (PromptReport::MeanHidden, tokens) if tokens != Some(0) => {
+                return Err(Rejected::TokensBesideHidden);
+            }
+            (PromptReport::MeanHidden, _) if self.model.hidden_size() == 0 => {
+                return Err(Rejected::NoHiddenStates);
+            }
+            _ => {}
         }
         let biased = request.sampling.options().logit_bias.iter().map(|&(token, _)| token);
         let mut named = request.prompt.iter().copied().chain(biased);
@@ -130,9 +140,12 @@ impl<M: Forward + ?Sized> Engine<M> {
         {
             return Err(Rejected::UnknownAdapter { adapter, adapters: self.limits.adapters });
         }
-        if let Some(asked) = request.logprobs
-            && asked > Request::LOGPROBS_MAX
-        {
+        let of_prompt = match request.prompt_report {
+            PromptReport::Logprobs(top) => top,
+            PromptReport::Nothing | PromptReport::MeanHidden => 0,
+        };
+        let asked = request.logprobs.unwrap_or(0).max(of_prompt);
+        if asked > Request::LOGPROBS_MAX {
             return Err(Rejected::Logprobs { asked, limit: Request::LOGPROBS_MAX });
         }
         self.check_stop_strings(&request.stop_strings)
@@ -172,30 +185,54 @@ impl<M: Forward + ?Sized> Engine<M> {
         }
         let logits = self.model.forward(&Batch { spans: &spans }, &mut self.kv, &mut self.scratch);
 
-        let mut rows = 0..logits.rows();
+        let mut row = 0;
         let mut finished = Vec::new();
         let (mut prefill_tokens, mut decode_tokens) = (0, 0);
         for one in self.scheduler.running_mut() {
+            let (outputs, completes) = (outputs(one), one.completes());
             let Running { sequence, planned } = one;
-            let completes = *planned == sequence.unread();
             if *planned == 1 && completes && sequence.generated() > 0 {
                 decode_tokens += 1;
             } else {
                 prefill_tokens += *planned;
             }
+            let start = sequence.cache.tokens;
             sequence.cache.tokens += *planned;
-            if !completes {
-                continue;
-            }
-            let row = rows.next().map(|row| logits.row(row)).unwrap_or_default();
-            if !advance(sequence, row, &mut self.sampler, events) {
+            let Outputs::Last(count) = outputs else { continue };
+            let rows = (row..row + count).map(|row| logits.row(row));
+            row += count;
+            report_logprobs(sequence, start, rows, events);
+            if completes && !advance(sequence, logits.row(row - 1), &mut self.sampler, events) {
                 finished.push(sequence.id);
             }
         }
+        finished.extend(self.report_hidden(events));
         for id in finished {
             self.scheduler.remove(id);
         }
         Progress::Worked { prefill_tokens, decode_tokens }
+    }
+
+    /// Hands the hidden states of the step to those that asked for them; gives who has ended.
+    fn report_hidden(&mut self, events: &mut Vec<Event>) -> Vec<RequestId> {
+        let width = self.model.hidden_size();
+        let mut states = self.scratch.hidden();
+        let mut finished = Vec::new();
+        for Running { sequence, planned } in self.scheduler.running_mut() {
+            if *planned == 0 || !matches!(sequence.report, Reporting::MeanHidden { .. }) {
+                continue;
+            }
+            let (own, others) = states.split_at(*planned * width);
+            states = others;
+            sequence.report.take_hidden(sequence.cache.tokens - *planned, own, width);
+            if sequence.unread() == 0 {
+                let mean = sequence.report.mean_hidden();
+                events.push(Event::PromptHidden { request: sequence.id, mean });
+                events.push(finish(sequence, FinishReason::Length));
+                finished.push(sequence.id);
+            }
+        }
+        finished
     }
 
     /// Submits a request and steps until it has ended, for callers that have no other work.
@@ -275,8 +312,33 @@ fn span(one: &Running) -> Option<Span<'_>> {
         blocks: sequence.cache.table.blocks(),
         regime: sequence.cache.regime,
         adapter: sequence.adapter,
-        outputs: if one.completes() { Outputs::Last(1) } else { Outputs::None },
+        outputs: outputs(one),
     })
+}
+
+/// What a running sequence needs of the step.
+fn outputs(one: &Running) -> Outputs {
+    let Running { sequence, planned } = one;
+    let usual = if one.completes() { Outputs::Last(1) } else { Outputs::None };
+    match sequence.report.outputs(sequence.prompt_tokens, *planned) {
+        Some(outputs) if *planned > 0 => outputs,
+        _ => usual,
+    }
+}
+
+/// Tells of the prompt's log-probabilities that follow from `rows`, the logits of the positions
+/// from `start` on.
+fn report_logprobs<'a>(
+    sequence: &mut Sequence,
+    start: usize,
+    rows: impl Iterator<Item = &'a [f32]>,
+    events: &mut Vec<Event>,
+) {
+    let prompt = &sequence.tokens[..sequence.prompt_tokens];
+    let logprobs = sequence.report.take_logits(prompt, start, rows);
+    if !logprobs.is_empty() {
+        events.push(Event::PromptLogprobs { request: sequence.id, logprobs });
+    }
 }
 
 /// Chooses the next token of a sequence and tells of it; false if the sequence has ended.
@@ -286,6 +348,11 @@ fn advance(
     sampler: &mut Sampler,
     events: &mut Vec<Event>,
 ) -> bool {
+    if sequence.tokens.len() >= sequence.tokens_max {
+        // Only the prompt was of interest.
+        events.push(finish(sequence, FinishReason::Length));
+        return false;
+    }
     let token = sampler.sample(row, &sequence.sampler, sequence.generated() as u64);
     sequence.sampler.record(token);
     sequence.tokens.push(token);

@@ -6,11 +6,27 @@ use phial_model::TokenId;
 
 use crate::request::RequestId;
 
-/// Something that happened to a request. The events of one request are in order: any number of
-/// [`Event::Token`], then one [`Event::Finished`], then nothing. A cancelled request has no
+/// Something that happened to a request. The events of one request are in order: what
+/// was asked of the prompt, any number of [`Event::Token`], then one [`Event::Finished`], then
+/// nothing. A cancelled request has no
 /// further events at all.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// A part of the prompt was read by a request that wants its log-probabilities.
+    PromptLogprobs {
+        /// Whose.
+        request: RequestId,
+        /// Of the next tokens of the prompt, in order. The first token has none, so all events
+        /// together have one entry less than the prompt has tokens.
+        logprobs: Vec<TokenLogprobs>,
+    },
+    /// The whole prompt was read by a request that wants its hidden states.
+    PromptHidden {
+        /// Whose.
+        request: RequestId,
+        /// Their mean over all tokens.
+        mean: Vec<f32>,
+    },
     /// A token was generated.
     Token {
         /// Whose.
@@ -41,7 +57,10 @@ impl Event {
     /// The request that the event belongs to.
     pub fn request(&self) -> RequestId {
         match self {
-            Self::Token { request, .. } | Self::Finished { request, .. } => *request,
+            Self::PromptLogprobs { request, .. }
+            | Self::PromptHidden { request, .. }
+            | Self::Token { request, .. }
+            | Self::Finished { request, .. } => *request,
         }
     }
 }
@@ -69,10 +88,10 @@ pub struct Usage {
     pub queued: Duration,
 }
 
-/// Log-probabilities of one generated token.
+/// Log-probabilities at the place of one token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenLogprobs {
-    /// The token that was generated.
+    /// The token that stands there.
     pub chosen: TokenLogprob,
     /// The most probable tokens, best first (ties: lowest id first); as many as the request asked
     /// for. The chosen one is among them only if it is that probable.

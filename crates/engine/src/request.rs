@@ -3,6 +3,7 @@
 use phial_model::{AdapterId, TokenId};
 use thiserror::Error;
 
+use crate::prompt_report::PromptReport;
 use crate::sampling::Sampling;
 
 /// Names a request for the life of an engine. Ids grow in the order of submission.
@@ -14,8 +15,8 @@ pub struct RequestId(pub u64);
 pub struct Request {
     /// Never empty; every id is in the model's vocabulary.
     pub prompt: Vec<TokenId>,
-    /// Most tokens to generate (at least 1); `None`: up to the end of the context, which bounds
-    /// every request.
+    /// Most tokens to generate, at least 1, or 0 with a [`Request::prompt_report`]; `None`: up to
+    /// the end of the context, which bounds every request.
     pub tokens_max: Option<usize>,
     /// How the next token is chosen.
     pub sampling: Sampling,
@@ -29,6 +30,8 @@ pub struct Request {
     /// `Some(n)`: report the log-probability of each generated token and of the `n` most probable
     /// ones, `0..=20`.
     pub logprobs: Option<usize>,
+    /// What to report of the prompt.
+    pub prompt_report: PromptReport,
     /// Adapter for the whole sequence.
     pub adapter: Option<AdapterId>,
 }
@@ -47,6 +50,7 @@ impl Request {
             stop_strings: Vec::new(),
             ignore_stop_tokens: false,
             logprobs: None,
+            prompt_report: PromptReport::Nothing,
             adapter: None,
         }
     }
@@ -94,6 +98,12 @@ pub enum Rejected {
     /// Zero tokens were asked for.
     #[error("tokens_max is 0; at least one token must be asked for")]
     NoTokens,
+    /// Tokens were asked for beside hidden states.
+    #[error("hidden states come without generated tokens; tokens_max must be 0")]
+    TokensBesideHidden,
+    /// The model gives no hidden states.
+    #[error("this model gives no hidden states")]
+    NoHiddenStates,
     /// More alternatives than are reported.
     #[error("{asked} log-probabilities per token were asked for; at most {limit} are reported")]
     Logprobs {

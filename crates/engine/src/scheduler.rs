@@ -15,6 +15,31 @@ use crate::blocks::{BlockAllocator, blocks_for};
 use crate::request::RequestId;
 use crate::sequence::Sequence;
 
+/// Rows of logits that prompts may ask for in one step, all together. A row is as long as the
+/// vocabulary: these take 50 MB with 200,000 tokens.
+const PROMPT_ROWS_MAX: usize = 64;
+
+/// What a step has left for prompts.
+struct Budget {
+    tokens: usize,
+    rows: usize,
+}
+
+impl Budget {
+    /// How much `sequence` may read of what it has yet to read.
+    fn chunk(&self, sequence: &Sequence) -> usize {
+        let chunk = sequence.unread().min(self.tokens);
+        if sequence.wants_logits() { chunk.min(self.rows) } else { chunk }
+    }
+
+    fn spend(&mut self, sequence: &Sequence, chunk: usize) {
+        self.tokens -= chunk;
+        if sequence.wants_logits() {
+            self.rows -= chunk;
+        }
+    }
+}
+
 /// All sequences and all blocks.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
@@ -96,7 +121,8 @@ impl Scheduler {
         let before = self.running.len();
         self.plan_decoding();
         let decoding: usize = self.running.iter().map(|one| one.planned).sum();
-        let mut budget = self.step_tokens_max - decoding;
+        let tokens = self.step_tokens_max - decoding;
+        let mut budget = Budget { tokens, rows: PROMPT_ROWS_MAX };
         self.plan_prompts(&mut budget);
         // Someone had to make room: no one new comes in during the same step.
         if self.running.len() == before {
@@ -116,16 +142,14 @@ impl Scheduler {
     }
 
     /// Running sequences with more unread tokens share the budget, oldest first.
-    fn plan_prompts(&mut self, budget: &mut usize) {
+    fn plan_prompts(&mut self, budget: &mut Budget) {
         let mut index = 0;
-        while index < self.running.len() && *budget > 0 {
-            let unread = self.running[index].sequence.unread();
-            if unread > 1 {
-                let chunk = unread.min(*budget);
-                if self.make_room(index, chunk) {
-                    self.running[index].planned = chunk;
-                    *budget -= chunk;
-                }
+        while index < self.running.len() && budget.tokens > 0 {
+            let sequence = &self.running[index].sequence;
+            let chunk = budget.chunk(sequence);
+            if sequence.unread() > 1 && chunk > 0 && self.make_room(index, chunk) {
+                self.running[index].planned = chunk;
+                budget.spend(&self.running[index].sequence, chunk);
             }
             index += 1;
         }
@@ -133,21 +157,21 @@ impl Scheduler {
 
     /// Waiting sequences come in while tokens, places and blocks last; strictly in order, so that
     /// a large one is not overtaken for ever.
-    fn admit(&mut self, budget: &mut usize, now: Duration, regime_of: impl Fn(usize) -> Regime) {
-        while *budget > 0 && self.running.len() < self.running_max {
+    fn admit(&mut self, budget: &mut Budget, now: Duration, regime_of: impl Fn(usize) -> Regime) {
+        while budget.tokens > 0 && self.running.len() < self.running_max {
             let Some(next) = self.waiting.front() else { return };
-            if !self.fits(next.tokens.len()) {
+            if !self.fits(next.tokens.len()) || budget.chunk(next) == 0 {
                 return;
             }
             let Some(mut sequence) = self.waiting.pop_front() else { return };
             sequence.cache.pin(regime_of(sequence.tokens.len()));
             sequence.started.get_or_insert(now);
-            let planned = sequence.unread().min(*budget);
+            let planned = budget.chunk(&sequence);
             self.running.push(Running { sequence, planned: 0 });
             let index = self.running.len() - 1;
             if self.make_room(index, planned) {
                 self.running[index].planned = planned;
-                *budget -= planned;
+                budget.spend(&self.running[index].sequence, planned);
             }
         }
     }

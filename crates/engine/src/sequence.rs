@@ -5,6 +5,7 @@ use std::time::Duration;
 use phial_model::{AdapterId, Regime, TokenId};
 
 use crate::blocks::{BlockAllocator, BlockTable};
+use crate::prompt_report::Reporting;
 use crate::request::RequestId;
 use crate::sampler::SamplerState;
 use crate::transcript::Transcript;
@@ -23,6 +24,7 @@ pub(crate) struct Sequence {
     pub ignore_stop_tokens: bool,
     /// Top alternatives to report.
     pub logprobs: Option<usize>,
+    pub report: Reporting,
     pub sampler: SamplerState,
     pub transcript: Transcript,
     pub submitted: Duration,
@@ -65,6 +67,11 @@ impl Sequence {
     /// Tokens that the model has yet to read before the next one can be chosen; never 0.
     pub fn unread(&self) -> usize {
         self.tokens.len() - self.cache.tokens
+    }
+
+    /// Whether each token that is read next needs its logits.
+    pub fn wants_logits(&self) -> bool {
+        self.report.wants_logits(self.prompt_tokens)
     }
 
     pub fn generated(&self) -> usize {

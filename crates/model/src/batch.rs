@@ -20,13 +20,17 @@ pub enum Regime {
     Long,
 }
 
-/// Rows of logits that a span asks for.
+/// What a span asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outputs {
     /// None: a chunk of a prompt that is not its last.
     None,
-    /// The last `n` positions of the span (`1 <= n <= tokens.len()`).
+    /// Logits of the last `n` positions of the span (`1 <= n <= tokens.len()`).
     Last(usize),
+    /// No logits, but the final hidden state of every position of the span: what the head would
+    /// read, after the last norm. They are in [`Scratch::hidden`] afterwards, span after span.
+    /// Only where [`Forward::hidden_size`] is not 0.
+    Hidden,
 }
 
 /// New tokens of one sequence: consecutive positions from `start`.
@@ -42,7 +46,7 @@ pub struct Span<'a> {
     pub regime: Regime,
     /// The sequence's adapter.
     pub adapter: Option<AdapterId>,
-    /// Which positions need logits.
+    /// What is wanted of which positions.
     pub outputs: Outputs,
 }
 
@@ -78,6 +82,11 @@ impl<'s> Logits<'s> {
 pub trait Forward: Send + Sync {
     /// Entries of the vocabulary, and of a row of logits.
     fn vocabulary(&self) -> usize;
+
+    /// Values of a hidden state; 0: this model gives none ([`Outputs::Hidden`]).
+    fn hidden_size(&self) -> usize {
+        0
+    }
 
     /// The longest sequence that the model was made for, in tokens.
     fn context_max(&self) -> usize;

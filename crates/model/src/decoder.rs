@@ -31,6 +31,10 @@ impl Forward for Model {
         self.config.vocabulary
     }
 
+    fn hidden_size(&self) -> usize {
+        self.config.hidden
+    }
+
     fn context_max(&self) -> usize {
         self.config.context_max
     }
@@ -55,7 +59,7 @@ impl Forward for Model {
         scratch: &'s mut Scratch,
     ) -> Logits<'s> {
         assert_eq!(kv.layout(), self.kv_layout(), "a pool made for another model");
-        let Scratch { buffers, logits } = scratch;
+        let Scratch { buffers, logits, hidden } = scratch;
         let spans = place(batch, kv, &mut buffers.blocks);
         let rows = batch.spans.iter().map(|span| span.tokens.len()).sum();
         self.embed(batch, rows, &mut buffers.stream);
@@ -64,7 +68,8 @@ impl Forward for Model {
             self.attend(layer, &spans, rows, kv, buffers);
             self.transform(layer, &spans, rows, buffers);
         }
-        let wanted = wanted_rows(batch);
+        let (wanted, kept) = wanted_rows(batch);
+        self.keep_hidden(&kept, buffers, hidden);
         self.head(&wanted, buffers, logits);
         Logits { values: logits, vocabulary: self.config.vocabulary }
     }
@@ -98,18 +103,22 @@ fn place(batch: &Batch<'_>, kv: &KvPool, blocks: &mut Vec<u32>) -> Vec<Placed> {
     batch.spans.iter().map(place).collect()
 }
 
-/// The rows whose logits are asked for, in order.
-fn wanted_rows(batch: &Batch<'_>) -> Vec<usize> {
-    let mut wanted = Vec::new();
+/// The rows whose logits, and those whose hidden states, are asked for; in order.
+fn wanted_rows(batch: &Batch<'_>) -> (Vec<usize>, Vec<usize>) {
+    let (mut wanted, mut kept) = (Vec::new(), Vec::new());
     let mut end = 0;
     for span in batch.spans {
         end += span.tokens.len();
-        if let Outputs::Last(count) = span.outputs {
-            assert!((1..=span.tokens.len()).contains(&count), "outputs beyond the span");
-            wanted.extend(end - count..end);
+        match span.outputs {
+            Outputs::None => {}
+            Outputs::Last(count) => {
+                assert!((1..=span.tokens.len()).contains(&count), "outputs beyond the span");
+                wanted.extend(end - count..end);
+            }
+            Outputs::Hidden => kept.extend(end - span.tokens.len()..end),
         }
     }
-    wanted
+    (wanted, kept)
 }
 
 fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
@@ -293,6 +302,16 @@ impl Model {
             for head in values[..rotated].chunks_exact_mut(dim) {
                 rotate(head, cos, sin);
             }
+        });
+    }
+
+    /// The final hidden states of the rows `kept`.
+    fn keep_hidden(&self, kept: &[usize], buffers: &Buffers, out: &mut Vec<f32>) {
+        let (width, tier) = (self.config.hidden, self.compute.tier);
+        out.resize(kept.len() * width, 0.0);
+        self.each_row(out, width, |row, out| {
+            let x = &buffers.stream[kept[row] * width..][..width];
+            rms_norm(tier, x, &self.weights.norm, self.config.norm_epsilon, out);
         });
     }
 

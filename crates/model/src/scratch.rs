@@ -9,6 +9,7 @@ use crate::linear::LowRankScratch;
 pub struct Scratch {
     pub(crate) buffers: Buffers,
     pub(crate) logits: Vec<f32>,
+    pub(crate) hidden: Vec<f32>,
 }
 
 impl Scratch {
@@ -21,6 +22,19 @@ impl Scratch {
     pub fn logits_mut(&mut self, rows: usize, vocabulary: usize) -> &mut [f32] {
         self.logits.resize(rows * vocabulary, 0.0);
         &mut self.logits
+    }
+
+    /// Hidden states that the last step was asked for, row-major `[positions, hidden_size]`, in
+    /// the order of the spans.
+    pub fn hidden(&self) -> &[f32] {
+        &self.hidden
+    }
+
+    /// Room for `count` values of hidden states (for implementors of
+    /// [`Forward`](crate::Forward)).
+    pub fn hidden_mut(&mut self, count: usize) -> &mut [f32] {
+        self.hidden.resize(count, 0.0);
+        &mut self.hidden
     }
 }
 

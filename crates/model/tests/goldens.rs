@@ -114,6 +114,43 @@ fn prompts_of_every_length_give_the_reference_logits() {
 }
 
 #[test]
+fn hidden_states_are_what_the_head_reads() {
+    let model = load("text-tiny", Precision::F32);
+    let golden = Golden::open("text-tiny/golden.safetensors");
+    let ids = golden.ids("len20.ids");
+    let mut sequence = Sequence::new(&model, ids.len());
+    let span = Span {
+        tokens: &ids,
+        start: 0,
+        blocks: &sequence.blocks,
+        regime: model.rope_regime(ids.len()),
+        adapter: None,
+        outputs: Outputs::Hidden,
+    };
+    let batch = Batch { spans: &[span] };
+    let logits = model.forward(&batch, &mut sequence.kv, &mut sequence.scratch);
+    assert_eq!(logits.rows(), 0);
+    let width = model.hidden_size();
+    let states = sequence.scratch.hidden();
+    assert_eq!(states.len(), ids.len() * width);
+
+    // The head is the embedding of this model.
+    let weights = Golden::open("text-tiny/model.safetensors");
+    let head = weights.floats("model.embed_tokens.weight");
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let logits: Vec<f32> = states[(ids.len() - 4) * width..]
+        .chunks_exact(width)
+        .flat_map(|state| head.chunks_exact(width).map(move |row| dot(state, row)))
+        .collect();
+    let error = worst(&logits, &golden.floats("len20.logits_last4"));
+    assert!(error <= 1e-3, "error {error}");
+
+    // The next step has none, unless it is asked again.
+    sequence.run(&ids, 0, ids.len(), 1);
+    assert!(sequence.scratch.hidden().is_empty());
+}
+
+#[test]
 fn a_prompt_in_chunks_is_the_prompt() {
     for precision in [Precision::F32, Precision::Auto] {
         let model = load("text-tiny", precision);

@@ -4,4 +4,5 @@ pub(crate) mod logprobs;
 pub(crate) mod message;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod tools;
 mod unsupported;

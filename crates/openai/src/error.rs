@@ -91,6 +91,16 @@ impl InvalidRequest {
         }
     }
 
+    /// No field of this name exists.
+    pub fn unknown(param: impl Into<String>) -> Self {
+        let param = param.into();
+        Self {
+            message: format!("Unknown parameter: '{param}'."),
+            param: Some(param),
+            code: Some("unknown_parameter"),
+        }
+    }
+
     /// A field, or this value of it, would change the answer and is not offered.
     pub fn unsupported(param: impl Into<String>) -> Self {
         let param = param.into();
@@ -108,6 +118,13 @@ impl InvalidRequest {
         error.message.push_str(" beyond ");
         error.message.push_str(offered);
         error.message.push('.');
+        error
+    }
+
+    /// Like [`InvalidRequest::unsupported`], for a field that another one has replaced.
+    pub fn unsupported_instead(param: impl Into<String>, instead: &str) -> Self {
+        let mut error = Self::unsupported(param);
+        error.message.push_str(&format!(" Use '{instead}' instead."));
         error
     }
 }

@@ -41,6 +41,15 @@ impl<'a> Fields<'a> {
         self.values.iter().filter(|(_, value)| !value.is_null()).map(|(name, v)| (name.as_str(), v))
     }
 
+    /// Refuses a field whose name is in none of `lists`: nothing is accepted and then ignored.
+    pub(crate) fn known(&self, lists: &[&[&str]]) -> Result<(), InvalidRequest> {
+        let unknown = |name: &&str| !lists.iter().any(|list| list.contains(name));
+        match self.iter().map(|(name, _)| name).find(unknown) {
+            Some(name) => Err(InvalidRequest::unknown(self.path(name))),
+            None => Ok(()),
+        }
+    }
+
     /// A field, if present.
     pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         self.values.get(name).filter(|value| !value.is_null())

@@ -10,19 +10,63 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod chat;
+mod completion;
+mod embedding;
 mod error;
 mod fields;
+mod file;
+mod messages;
 mod model;
+mod openapi;
+mod prompt;
+mod responses;
+mod sampling;
+mod tokens;
 mod usage;
 
+pub use batch::line::{BatchFailure, BatchLine, BatchOutcome, BatchResponse};
+pub use batch::object::{
+    Batch, BatchCounts, BatchError, BatchErrors, BatchObjectName, BatchStatus,
+};
+pub use batch::request::BatchRequest;
 pub use chat::logprobs::{ChoiceLogprobs, TokenLogprob, TopLogprob};
 pub use chat::message::{Message, Role};
-pub use chat::request::{ChatRequest, StreamOptions};
+pub use chat::request::ChatRequest;
 pub use chat::response::{
     AssistantMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, ChunkUsage, Delta,
     FinishReason,
 };
+pub use chat::tools::{
+    FunctionCall, FunctionTool, McpCall, McpServer, ToolCall, ToolChoice, Tools,
+};
+pub use completion::request::CompletionRequest;
+pub use completion::response::{
+    Completion, CompletionChoice, CompletionLogprobs, LegacyTopLogprobs,
+};
+pub use embedding::{
+    Embedding, EmbeddingEncoding, EmbeddingList, EmbeddingRequest, EmbeddingUsage, EmbeddingValues,
+};
 pub use error::{ErrorBody, ErrorObject, InvalidRequest};
+pub use file::{Deleted, FileObject, FileObjectName, FilePurpose, FileStatus, Page};
+pub use messages::request::MessagesRequest;
+pub use messages::response::{
+    BlockDelta, ContentBlock, MessageEnd, MessageEvent, MessageObject, MessagesError,
+    MessagesErrorBody, MessagesUsage, StopReason, TokenCount,
+};
 pub use model::{Model, ModelList};
+pub use openapi::OPENAPI;
+pub use prompt::PromptInput;
+pub use responses::event::{EventLogprob, EventTopLogprob, NumberedEvent, ResponseEvent};
+pub use responses::item::{Item, ItemContent, ItemStatus, conversation};
+pub use responses::object::{
+    IncompleteDetails, InputTokensDetails, OutputTokensDetails, ResponseError, ResponseObject,
+    ResponseStatus, ResponseUsage,
+};
+pub use responses::request::ResponsesRequest;
+pub use sampling::{SamplingFields, StreamOptions};
+pub use tokens::{
+    AppliedTemplate, DetokenizeRequest, Detokenized, TokenizeInput, TokenizeRequest, Tokenized,
+};
 pub use usage::{CompletionTokensDetails, PromptTokensDetails, Usage};

@@ -91,13 +91,15 @@ impl ApiError {
     }
 
     /// The prompt leaves no room for an answer. Clients look for these words.
-    pub(crate) fn context_length(context: usize, prompt: usize) -> Self {
+    /// `param` is the field that the prompt came in.
+    pub(crate) fn context_length(context: usize, tokens: usize, param: &str) -> Self {
+        let what = param.split('[').next().unwrap_or(param);
         let message = format!(
-            "This model's maximum context length is {context} tokens. However, your messages \
-             resulted in {prompt} tokens. Please reduce the length of the messages."
+            "This model's maximum context length is {context} tokens. However, your {what} \
+             resulted in {tokens} tokens. Please reduce the length of the {what}."
         );
         Self::new(StatusCode::BAD_REQUEST, INVALID, "context_length_exceeded", message)
-            .with_param("messages")
+            .with_param(param)
     }
 
     /// As many requests as are taken are in work or waiting.
@@ -116,10 +118,73 @@ impl ApiError {
             .with_retry_after(RETRY_AFTER)
     }
 
+    /// A server of tools that this server uses does not answer.
+    pub(crate) fn external(label: &str, problem: &str) -> Self {
+        let message = format!("The tools of the server '{label}' cannot be used: {problem}.");
+        Self::new(StatusCode::BAD_GATEWAY, "server_error", "external_tools_unavailable", message)
+    }
+
     /// A mistake of this program. What it was is in the log.
     pub(crate) fn internal() -> Self {
         let message = "The server had an error while processing your request.".to_owned();
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
+    }
+
+    /// Nothing of this id is there.
+    pub(crate) fn not_found(what: &str, id: &str) -> Self {
+        let message = format!("{what} '{id}' was not found.");
+        Self::new(StatusCode::NOT_FOUND, INVALID, "not_found", message)
+    }
+
+    /// A response to go on from is not there.
+    pub(crate) fn previous_response(id: &str) -> Self {
+        let message = format!("Previous response with id '{id}' not found.");
+        Self::new(StatusCode::BAD_REQUEST, INVALID, "previous_response_not_found", message)
+            .with_param("previous_response_id")
+    }
+
+    /// The operator has not said where files may lie.
+    pub(crate) fn no_storage() -> Self {
+        let message = "This server stores no files and runs no batches. Whoever runs it can start \
+                       it with '--files DIR'."
+            .to_owned();
+        Self::new(StatusCode::FORBIDDEN, INVALID, "files_not_configured", message)
+    }
+
+    /// There is no room for more.
+    pub(crate) fn storage_full() -> Self {
+        let message = "This server has no room for more files or batches. Delete some.".to_owned();
+        Self::new(StatusCode::FORBIDDEN, INVALID, "storage_full", message)
+    }
+
+    /// A form cannot be read to its end.
+    pub(crate) fn broken_upload() -> Self {
+        let message = "The form in the body of the request cannot be read.".to_owned();
+        Self::new(StatusCode::BAD_REQUEST, INVALID, "invalid_form", message)
+    }
+
+    /// A form was expected.
+    pub(crate) fn media_type_of_upload() -> Self {
+        let message =
+            "Unsupported content type. This address takes 'multipart/form-data'.".to_owned();
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID, "unsupported_media_type", message)
+    }
+
+    /// The status to answer with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Answers with the status and the headers of this error and a body in another shape.
+    pub(crate) fn respond_with(&self, body: impl IntoResponse) -> Response {
+        let mut response = (self.status, body).into_response();
+        if let Some(delay) = self.retry_after {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs()));
+            let millis = HeaderValue::from(delay.as_millis() as u64);
+            headers.insert("retry-after-ms", millis);
+        }
+        response
     }
 
     /// The body to answer with, within a stream also.
@@ -151,7 +216,7 @@ impl From<&Rejected> for ApiError {
         let param = match rejected {
             Rejected::QueueFull { .. } => return Self::queue_full(),
             Rejected::ContextLength { prompt, context } => {
-                return Self::context_length(*context, *prompt);
+                return Self::context_length(*context, *prompt, "messages");
             }
             Rejected::TokenOutOfRange { .. } => "logit_bias",
             Rejected::EmptyPrompt => "messages",
@@ -159,7 +224,10 @@ impl From<&Rejected> for ApiError {
             Rejected::Logprobs { .. } => "top_logprobs",
             Rejected::StopStrings { .. } | Rejected::StopStringLength { .. } => "stop",
             // Whoever put this server together got it wrong, not the client.
-            Rejected::UnknownAdapter { .. } | Rejected::NoTokenizer => return Self::internal(),
+            Rejected::UnknownAdapter { .. }
+            | Rejected::NoTokenizer
+            | Rejected::TokensBesideHidden
+            | Rejected::NoHiddenStates => return Self::internal(),
         };
         InvalidRequest::value(param, format_args!("{rejected}.")).into()
     }
@@ -167,13 +235,6 @@ impl From<&Rejected> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body())).into_response();
-        if let Some(delay) = self.retry_after {
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs()));
-            let millis = HeaderValue::from(delay.as_millis() as u64);
-            headers.insert("retry-after-ms", millis);
-        }
-        response
+        self.respond_with(Json(self.body()))
     }
 }

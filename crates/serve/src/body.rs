@@ -12,6 +12,17 @@ use crate::limits::Limits;
 /// thrown away, up to so many times what is allowed.
 const DISCARD_FACTOR: usize = 4;
 
+/// Runs work that takes time in proportion to a body: a long text takes a while to become tokens,
+/// and other answers must not wait for that.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        tracing::error!("preparing a request panicked");
+        Err(ApiError::internal())
+    })
+}
+
 /// Reads a body of JSON.
 pub(crate) async fn read_json(
     headers: &HeaderMap,

@@ -1,23 +1,25 @@
 //! `POST /v1/chat/completions`
 
 mod convert;
-mod logprobs;
 mod plain;
 mod streamed;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+pub(crate) use convert::{ask, message, tools};
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use phial_openai::{InvalidRequest, McpCall};
 
+use crate::answer::{self, End, ExternalCall, Input, Offer, Rounds};
 use crate::api_error::ApiError;
-use crate::body::read_json;
+use crate::body::{blocking, read_json};
+use crate::clock::unix_seconds;
 use crate::server::Server;
 
 /// What all parts of an answer share.
-struct Answer {
+struct Head {
     id: String,
     created: u64,
     model: String,
@@ -25,22 +27,8 @@ struct Answer {
     choices: usize,
     prompt_tokens: usize,
     logprobs: bool,
-}
-
-impl Answer {
-    fn new(server: &Server, prepared: &convert::Prepared) -> Self {
-        // A clock before the epoch is no reason to refuse work.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            id: server.ids().next("chatcmpl-"),
-            created: now.as_secs(),
-            model: server.model().id.clone(),
-            fingerprint: server.fingerprint().to_owned(),
-            choices: prepared.requests.len(),
-            prompt_tokens: prepared.prompt_tokens,
-            logprobs: prepared.logprobs,
-        }
-    }
+    /// Whether there may be calls.
+    tools: bool,
 }
 
 /// Answers a chat.
@@ -50,35 +38,62 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
-    // A long text takes a while to become tokens; other answers must not wait for that.
     let for_task = server.clone();
-    let prepared = tokio::task::spawn_blocking(move || convert::prepare(&for_task, &body))
-        .await
-        .map_err(|_| {
-        tracing::error!("preparing a request panicked");
-        ApiError::internal()
-    })??;
-    let answer = Answer::new(&server, &prepared);
+    let mut chat = blocking(move || convert::read(&for_task, &body)).await?;
+    let Input::Chat { tools, .. } = &mut chat.ask.input else { return Err(ApiError::internal()) };
+    let offer = Offer::gather(&server, &chat.wanted, tools).await?;
+    if offer.is_some() && chat.ask.choices > 1 {
+        return Err(InvalidRequest::value("n", "tools of servers go with one choice only.").into());
+    }
+    let external = offer.map(|offer| (offer, chat.ask.clone()));
+    let (ask, for_task) = (chat.ask, server.clone());
+    let prepared = blocking(move || answer::prepare(&for_task, ask)).await?;
+    let head = Head {
+        id: server.ids().next("chatcmpl-"),
+        created: unix_seconds(),
+        model: server.model().id.clone(),
+        fingerprint: server.fingerprint().to_owned(),
+        choices: prepared.choices(),
+        prompt_tokens: prepared.prompt_tokens(),
+        logprobs: chat.logprobs,
+        tools: chat.tools,
+    };
     tracing::debug!(
-        id = answer.id,
-        prompt_tokens = answer.prompt_tokens,
-        choices = answer.choices,
-        streamed = prepared.stream.is_some(),
+        id = head.id,
+        prompt_tokens = head.prompt_tokens,
+        choices = head.choices,
+        streamed = chat.stream.is_some(),
         "submitting"
     );
-    let submission = server.engine().submit(prepared.requests)?;
-    match prepared.stream {
-        Some(options) => Ok(streamed::respond(&server, answer, submission, options)),
-        None => Ok(plain::respond(&server, answer, submission).await?.into_response()),
+    let rounds = Rounds::start(&server, prepared, external)?;
+    match chat.stream {
+        Some(options) => Ok(streamed::respond(&server, head, rounds, options)),
+        None => Ok(plain::respond(head, rounds).await?.into_response()),
     }
 }
 
-/// The engine's reason in the words of the API.
-fn finish_reason(reason: &phial_engine::FinishReason) -> phial_openai::FinishReason {
-    match reason {
-        phial_engine::FinishReason::StopToken | phial_engine::FinishReason::StopString(_) => {
-            phial_openai::FinishReason::Stop
-        }
-        phial_engine::FinishReason::Length => phial_openai::FinishReason::Length,
+/// A call that the server ran, in the words of the API.
+fn mcp_call(call: ExternalCall) -> McpCall {
+    let (output, error) = match call.result {
+        Ok(output) => (Some(output), None),
+        Err(error) => (None, Some(error)),
+    };
+    McpCall {
+        id: call.id,
+        kind: McpCall::KIND,
+        server_label: call.server,
+        name: call.tool,
+        arguments: call.arguments,
+        output,
+        error,
+    }
+}
+
+/// Why a choice ends, in the words of the API.
+pub(crate) fn finish_reason(end: &End) -> phial_openai::FinishReason {
+    match end {
+        End::Turn | End::StopString(_) => phial_openai::FinishReason::Stop,
+        End::Calls => phial_openai::FinishReason::ToolCalls,
+        End::Length => phial_openai::FinishReason::Length,
     }
 }

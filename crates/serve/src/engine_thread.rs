@@ -4,6 +4,7 @@
 //! to the thread through one channel and are taken between steps, updates come back through one
 //! channel per submission. Nobody waits for a step in order to submit.
 
+mod metrics;
 mod submission;
 mod worker;
 
@@ -17,6 +18,7 @@ use phial_model::Forward;
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+pub(crate) use metrics::EngineMetrics;
 pub(crate) use submission::Submission;
 
 /// The way to an engine on its own thread. Clones lead to the same one; the thread ends when it is
@@ -48,6 +50,7 @@ struct Shared {
     active: AtomicUsize,
     next_ticket: AtomicU64,
     context_tokens: usize,
+    metrics: EngineMetrics,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -65,11 +68,16 @@ enum Command {
 struct Client {
     index: usize,
     updates: UnboundedSender<(usize, Update)>,
+    timing: metrics::Timing,
 }
 
 /// What a submission hears of one of its requests.
 #[derive(Debug)]
 pub(crate) enum Update {
+    /// Log-probabilities of the next tokens of the prompt.
+    PromptLogprobs(Vec<TokenLogprobs>),
+    /// The mean of the hidden states of the prompt.
+    PromptHidden(Vec<f32>),
     /// A token was generated, and some text may have become certain.
     Token { token: phial_engine::TokenId, text: String, logprobs: Option<TokenLogprobs> },
     /// The request is done.
@@ -106,6 +114,7 @@ impl EngineHandle {
             active: AtomicUsize::new(0),
             next_ticket: AtomicU64::new(0),
             context_tokens: engine.context_tokens(),
+            metrics: EngineMetrics::new(),
             thread: Mutex::new(None),
         });
         let for_thread = Arc::clone(&shared);
@@ -127,9 +136,23 @@ impl EngineHandle {
         self.shared.state()
     }
 
+    /// Requests that are let in at a time, running and waiting together.
+    pub fn requests_max(&self) -> usize {
+        self.shared.admitted_max
+    }
+
     /// Requests that the engine works on or keeps waiting.
     pub fn requests_active(&self) -> usize {
         self.shared.active.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn metrics(&self) -> &EngineMetrics {
+        &self.shared.metrics
+    }
+
+    /// Requests that wait for their turn.
+    pub fn requests_waiting(&self) -> usize {
+        self.shared.metrics.requests_waiting.get().unsigned_abs() as usize
     }
 
     /// Ends all requests with an error, and then the thread. Does not wait for it.
@@ -156,7 +179,8 @@ impl EngineHandle {
         let submission = Submission::new(self.clone(), first, count, updates);
         for (index, request) in requests.into_iter().enumerate() {
             let ticket = Ticket(first + index as u64);
-            let client = Client { index, updates: sender.clone() };
+            let timing = metrics::Timing::new(request.prompt.len());
+            let client = Client { index, updates: sender.clone(), timing };
             let command = Command::Submit { ticket, request: Box::new(request), client };
             self.commands.send(command).map_err(|_| self.shared.gone())?;
         }

@@ -4,30 +4,49 @@
 //! admission, the thread that the engine runs on, and how everything ends: errors, disconnects,
 //! shutdown. **Does not know:** keys, quota, money, weights, where a model comes from.
 //!
-//! **Start at** [`Server`], then `chat` (one request from body to answer) and `engine_thread`
-//! (the only thing that touches the engine). Another dialect is another module beside `chat`; it
-//! makes the same engine requests and reads the same updates.
+//! **Start at** [`Server`], then `chat` (one request from body to answer), `answer` (what all
+//! dialects share: from an ask to the events of an answer) and `engine_thread` (the only thing
+//! that touches the engine). Another dialect is another module beside `chat`.
 //!
 //! Logs tell ids, routes, states and times; never what a prompt or an answer says.
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod api_error;
+mod batches;
 mod body;
 mod chat;
+mod clock;
+mod completions;
+mod embeddings;
 mod engine_thread;
+mod external;
+mod files;
 mod health;
 mod ids;
 mod limits;
+mod lists;
+mod messages;
+mod metrics;
 mod models;
+mod prompt_input;
 mod response_headers;
+mod response_store;
+mod responses;
 mod router;
+mod sampling;
+mod scrape;
 mod server;
 mod serving;
 mod sse;
+mod storage;
+mod tokens;
 
 pub use engine_thread::{EngineHandle, EngineState};
+pub use external::{ExternalError, ExternalFuture, ExternalTool, ExternalTools};
 pub use limits::Limits;
-pub use router::router;
+pub use router::{router, routes};
 pub use server::{Cors, ServedModel, Server, ServerOptions};
 pub use serving::serve;
+pub use storage::{Storage, StorageLimits};

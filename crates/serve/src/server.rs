@@ -10,8 +10,12 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::api_error::ApiError;
 use crate::engine_thread::EngineHandle;
+use crate::external::ExternalTools;
 use crate::ids::Ids;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::response_store::ResponseStore;
+use crate::storage::Storage;
 
 /// A model that is loaded, as far as an API has to know it.
 #[derive(Clone, Debug)]
@@ -53,9 +57,13 @@ pub struct ServerOptions {
     pub cors: Cors,
     /// After so long a silence a stream sends a comment.
     pub ping_interval: Duration,
+    /// Where files and batches lie; without it there are none.
+    pub storage: Option<Arc<Storage>>,
     /// How long answers may go on once the server is asked to end; then they are cut with an
     /// error.
     pub shutdown_grace: Duration,
+    /// Tools that the server runs itself, for requests that ask for them.
+    pub external_tools: Option<Arc<dyn ExternalTools>>,
 }
 
 impl Default for ServerOptions {
@@ -65,7 +73,9 @@ impl Default for ServerOptions {
             limits: Limits::default(),
             cors: Cors::Off,
             ping_interval: Duration::from_secs(10),
+            storage: None,
             shutdown_grace: Duration::from_secs(30),
+            external_tools: None,
         }
     }
 }
@@ -81,13 +91,25 @@ struct Parts {
     options: ServerOptions,
     ids: Ids,
     fingerprint: String,
+    metrics: Metrics,
+    responses: ResponseStore,
 }
 
 impl Server {
     /// A server of `model`, which `engine` runs.
     pub fn new(model: ServedModel, engine: EngineHandle, options: ServerOptions) -> Self {
-        let fingerprint = fingerprint(&model.id);
-        Self(Arc::new(Parts { model, engine, options, ids: Ids::default(), fingerprint }))
+        Self(Arc::new(Parts {
+            fingerprint: fingerprint(&model.id),
+            metrics: Metrics::new(&model.id, engine.metrics()),
+            ids: Ids::default(),
+            responses: ResponseStore::new(
+                options.limits.responses_max,
+                options.limits.responses_bytes_max,
+            ),
+            model,
+            engine,
+            options,
+        }))
     }
 
     /// The engine.
@@ -107,6 +129,20 @@ impl Server {
 
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.0.options
+    }
+
+    /// Where files and batches lie.
+    pub(crate) fn storage(&self) -> Result<&Arc<Storage>, ApiError> {
+        self.0.options.storage.as_ref().ok_or_else(ApiError::no_storage)
+    }
+
+    /// Responses that were stored.
+    pub(crate) fn responses(&self) -> &ResponseStore {
+        &self.0.responses
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     pub(crate) fn ids(&self) -> &Ids {

@@ -7,6 +7,7 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::batches;
 use crate::router::router;
 use crate::server::Server;
 
@@ -36,6 +37,7 @@ pub async fn serve(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
     });
+    batches::resume(&server, batches::Routes(router));
     let serving = axum::serve(listener, router(&server)).with_graceful_shutdown(closing);
     let deadline = async {
         // An error says that the server has ended already.

@@ -16,6 +16,11 @@ pub(crate) fn event(json: &[u8]) -> Bytes {
     [b"data: ", json, b"\n\n"].concat().into()
 }
 
+/// An event of `json` under a name.
+pub(crate) fn named_event(name: &str, json: &[u8]) -> Bytes {
+    [b"event: ", name.as_bytes(), b"\ndata: ", json, b"\n\n"].concat().into()
+}
+
 /// Something that has events to send.
 pub(crate) trait Source: Send + 'static {
     /// What to send next, when it is there; `None` ends the answer.

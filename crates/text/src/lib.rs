@@ -44,7 +44,7 @@ mod vocabulary;
 pub use error::{Error, ErrorKind};
 pub use prompt::{Message, Prompt, PromptPart, ToolCall};
 pub use stream::TextStream;
-pub use template::{ChatTemplate, JinjaTemplate};
+pub use template::{CallFormat, ChatTemplate, JinjaTemplate};
 pub use token_id::TokenId;
 pub use tokenizer::{SpecialTokens, Tokenizer};
 pub use vocabulary::Vocabulary;

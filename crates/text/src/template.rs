@@ -2,6 +2,7 @@
 
 mod clock;
 mod guard;
+mod hermes;
 mod jinja;
 mod json;
 mod phi4;
@@ -21,6 +22,16 @@ pub enum ChatTemplate {
     Jinja(Box<JinjaTemplate>),
 }
 
+/// How a model writes calls of tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallFormat {
+    /// `<|tool_call|>[{"name": …, "arguments": {…}}, …]<|/tool_call|>`
+    Phi4,
+    /// For each call `<tool_call>`, `{"name": …, "arguments": {…}}` and `</tool_call>` on lines of
+    /// their own.
+    Hermes,
+}
+
 impl ChatTemplate {
     /// Compiles the template that belongs to a model with this tokenizer, whose bos and eos
     /// the template may print. A template that writes what that of Phi-4-mini writes becomes
@@ -37,6 +48,11 @@ impl ChatTemplate {
     /// Writes the conversation as a prompt. `tools` is a list of tools in the form of the
     /// OpenAI API. With `add_generation_prompt`, the prompt ends where the assistant speaks.
     ///
+    /// A template that has no place for tools, or none for calls and their results, is given the
+    /// conversation with these written out as text, in the format of Hermes: the tools in
+    /// the first system turn, between `<tools>` and `</tools>`; calls as [`CallFormat::Hermes`];
+    /// results in turns of the user, between `<tool_response>` and `</tool_response>`.
+    ///
     /// Whatever messages and tools spell, it is text in the prompt, never a control token.
     pub fn render(
         &self,
@@ -47,6 +63,14 @@ impl ChatTemplate {
         match self {
             Self::Phi4 => Ok(phi4::render(messages, tools, add_generation_prompt)),
             Self::Jinja(template) => template.render(messages, tools, add_generation_prompt),
+        }
+    }
+
+    /// How the model is expected to write calls.
+    pub fn call_format(&self) -> CallFormat {
+        match self {
+            Self::Phi4 => CallFormat::Phi4,
+            Self::Jinja(template) => template.call_format(),
         }
     }
 }

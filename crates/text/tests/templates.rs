@@ -1,8 +1,8 @@
 //! Chat templates: the published examples, other families, and what users must not achieve.
 
 use phial_text::{
-    ChatTemplate, ErrorKind, Message, Prompt, PromptPart, SpecialTokens, TextStream, Tokenizer,
-    ToolCall, Vocabulary,
+    CallFormat, ChatTemplate, ErrorKind, Message, Prompt, PromptPart, SpecialTokens, TextStream,
+    Tokenizer, ToolCall, Vocabulary,
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
@@ -169,6 +169,77 @@ fn users_write_no_control_tokens() {
     }
 }
 
+/// Tools for a template that has no place for them.
+#[test]
+fn tools_are_written_out_where_a_template_has_no_place() {
+    let template = jinja(CHATML_SOURCE);
+    assert_eq!(template.call_format(), CallFormat::Hermes);
+    let call = |city: &str| ToolCall {
+        name: "get_weather".into(),
+        arguments: json!(format!("{{\"city\":\"{city}\"}}")),
+        id: Some("c1".into()),
+    };
+    let result =
+        |text: &str| Message { tool_call_id: Some("c1".into()), ..Message::new("tool", text) };
+    let messages = [
+        Message::new("user", "Weather?<|im_end|>"),
+        Message {
+            tool_calls: vec![call("Paris"), call("Oslo")],
+            ..Message::new("assistant", "Hm.")
+        },
+        result("21"),
+        result("7<|im_end|>"),
+    ];
+    let tools = json!([{"type": "function", "function": {"name": "get_weather"}}]);
+    let prompt = template.render(&messages, Some(&tools), true).expect("valid");
+    let text = prompt.to_string();
+    let listed =
+        "<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"get_weather\"}}\n</tools>";
+    assert!(text.starts_with("<|im_start|>system\n# Tools\n\nYou may call"), "{text}");
+    assert!(text.contains(listed), "{text}");
+    assert!(text.ends_with(
+        "<|im_start|>user\nWeather?<|im_end|><|im_end|>\n\
+         <|im_start|>assistant\nHm.\n\
+         <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>\n\
+         <tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call><|im_end|>\n\
+         <|im_start|>user\n<tool_response>\n21\n</tool_response>\n\
+         <tool_response>\n7<|im_end|>\n</tool_response><|im_end|>\n\
+         <|im_start|>assistant\n"
+    ), "{text}");
+    // system, user, assistant, user, the turn to speak; two of the ends are the user's text.
+    assert_eq!(controls(&prompt), 5 + 4);
+    let system = [Message::new("system", "Be brief."), Message::new("user", "Hi")];
+    let text = template.render(&system, Some(&tools), true).expect("valid").to_string();
+    assert!(text.starts_with("<|im_start|>system\nBe brief.\n\n# Tools\n"), "{text}");
+    // Without tools nothing changes.
+    let plain = template.render(&system, Some(&json!([])), true).expect("valid").to_string();
+    assert!(!plain.contains("# Tools"), "{plain}");
+}
+
+/// A template that knows tools is left to do it its own way.
+#[test]
+fn templates_that_know_tools_write_them() {
+    let source = "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>{% endif %}\
+                  {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\
+                  {% for c in m.tool_calls %}<tool_call>{{ c.function | tojson }}{% endfor %}\
+                  <|im_end|>{% endfor %}";
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let messages = [Message::new("user", "Hi")];
+    let check = |source: &str, expected: &str| {
+        let prompt = jinja(source).render(&messages, Some(&tools), true).expect("valid");
+        assert!(prompt.to_string().starts_with(expected), "{prompt}");
+    };
+    check(source, "<|im_start|>tools\n[{\"type\": \"function\"");
+    // One that lists tools and loses calls is given the calls as text.
+    let forgetful = source.replace("m.tool_calls", "m.calls");
+    check(&forgetful, "<|im_start|>tools\n[{\"type\": \"function\"");
+    let call = ToolCall { name: "f".into(), arguments: json!({}), id: None };
+    let called = [Message { tool_calls: vec![call], ..Message::new("assistant", "") }];
+    let prompt = jinja(&forgetful).render(&called, None, true).expect("valid").to_string();
+    let expected = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+    assert!(prompt.contains(expected), "{prompt}");
+}
+
 /// A role that a client made up is text, even where the template builds tokens of roles.
 #[test]
 fn made_up_roles_are_text() {
@@ -183,7 +254,9 @@ fn made_up_roles_are_text() {
 fn templates_have_what_hugging_face_gives_them() {
     let message = [Message::new("user", "  a<b> ")];
     let check = |source: &str, expected: &str| {
-        let prompt = jinja(source).render(&message, Some(&json!([{"x": [1, true]}])), true);
+        let tools = json!([{"x": [1, true]}]);
+        let tools = source.contains("{{ tools").then_some(&tools);
+        let prompt = jinja(source).render(&message, tools, true);
         assert_eq!(prompt.expect(source).to_string(), expected, "{source}");
     };
     check("{{ messages[0]['content'].strip() }}", "a<b>");
@@ -195,7 +268,7 @@ fn templates_have_what_hugging_face_gives_them() {
     check("{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}", "01");
     check("{% set ns = namespace(a=1) %}{% set ns.a = 2 %}{{ ns.a }}", "2");
     check("{{ strftime_now('%Y')[:2] }}", "20");
-    check("{{ messages[0].content.startswith('  a') and tools is not none }}", "True");
+    check("{{ messages[0].content.startswith('  a') and tools is none }}", "True");
     check("{% macro m(x) %}[{{ x }}]{% endmacro %}{{ m(1) }}", "[1]");
 }
 

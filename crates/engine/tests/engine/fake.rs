@@ -35,6 +35,8 @@ pub struct Fake {
     cache: Mutex<HashMap<(BlockId, usize), Entry>>,
     /// Tokens per span of each forward pass.
     pub steps: Mutex<Vec<Vec<usize>>>,
+    /// Rows of logits of each forward pass.
+    pub logits_rows: Mutex<Vec<usize>>,
 }
 
 impl Fake {
@@ -46,11 +48,19 @@ impl Fake {
             script: Vec::new(),
             cache: Mutex::default(),
             steps: Mutex::default(),
+            logits_rows: Mutex::default(),
         }
     }
 
     fn regime(&self, total: usize) -> Regime {
         if total <= self.original { Regime::Short } else { Regime::Long }
+    }
+
+    /// Two values that depend on all that `entries` hold.
+    fn hidden_of(&self, entries: &[Entry]) -> [f32; 2] {
+        let mut row = vec![0.0; VOCABULARY];
+        self.logits_of(entries, &mut row);
+        [row[0], row[1]]
     }
 
     fn logits_of(&self, entries: &[Entry], row: &mut [f32]) {
@@ -89,6 +99,22 @@ impl Fake {
         let mut row = vec![0.0; self.vocabulary];
         self.logits_of(&entries, &mut row);
         row
+    }
+
+    /// The mean of the hidden states of `tokens`, read at once.
+    pub fn mean_hidden(&self, tokens: &[TokenId]) -> Vec<f32> {
+        let regime = self.regime(tokens.len());
+        let entries: Vec<Entry> = tokens
+            .iter()
+            .enumerate()
+            .map(|(position, &token)| Entry { token, position, regime, adapter: None })
+            .collect();
+        let mut sum = [0.0f64; 2];
+        for end in 1..=entries.len() {
+            let state = self.hidden_of(&entries[..end]);
+            sum.iter_mut().zip(state).for_each(|(sum, value)| *sum += f64::from(value));
+        }
+        sum.iter().map(|sum| (sum / tokens.len() as f64) as f32).collect()
     }
 
     /// Greedy generation by a fresh prefill at every length.
@@ -141,6 +167,10 @@ impl Forward for Fake {
         self.vocabulary
     }
 
+    fn hidden_size(&self) -> usize {
+        2
+    }
+
     fn context_max(&self) -> usize {
         self.context
     }
@@ -162,16 +192,31 @@ impl Forward for Fake {
         self.check_contract(batch, kv);
         let counts = batch.spans.iter().map(|span| span.tokens.len()).collect();
         self.steps.lock().unwrap().push(counts);
-        let wanting = batch.spans.iter().filter(|span| span.outputs != Outputs::None).count();
-        let values = scratch.logits_mut(wanting, self.vocabulary);
-        let mut rows = values.chunks_exact_mut(self.vocabulary);
+        let (mut logits, mut hidden) = (Vec::new(), Vec::new());
         for span in batch.spans {
             let entries = self.entries(span);
-            if span.outputs != Outputs::None {
-                assert_eq!(span.outputs, Outputs::Last(1));
-                self.logits_of(&entries, rows.next().unwrap());
+            let ends = |count: usize| entries.len() + 1 - count..=entries.len();
+            match span.outputs {
+                Outputs::None => {}
+                Outputs::Last(count) => {
+                    assert!(count == 1 || count == span.tokens.len());
+                    for end in ends(count) {
+                        let row = logits.len();
+                        logits.resize(row + self.vocabulary, 0.0);
+                        self.logits_of(&entries[..end], &mut logits[row..]);
+                    }
+                }
+                Outputs::Hidden => {
+                    hidden.extend(
+                        ends(span.tokens.len()).flat_map(|end| self.hidden_of(&entries[..end])),
+                    );
+                }
             }
         }
+        self.logits_rows.lock().unwrap().push(logits.len() / self.vocabulary);
+        scratch.hidden_mut(hidden.len()).copy_from_slice(&hidden);
+        let values = scratch.logits_mut(logits.len() / self.vocabulary, self.vocabulary);
+        values.copy_from_slice(&logits);
         Logits { values, vocabulary: self.vocabulary }
     }
 }
@@ -232,6 +277,7 @@ pub fn outcomes(events: &[Event]) -> HashMap<RequestId, (Vec<TokenId>, Option<Fi
         let (tokens, finished) = outcomes.entry(event.request()).or_default();
         assert_eq!(*finished, None, "an event after the end");
         match event {
+            Event::PromptLogprobs { .. } | Event::PromptHidden { .. } => {}
             Event::Token { token, .. } => tokens.push(*token),
             Event::Finished { reason, usage, .. } => {
                 assert!(usage.generated_tokens >= tokens.len());

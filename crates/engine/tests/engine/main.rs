@@ -3,5 +3,6 @@
 mod crossing;
 mod fake;
 mod lifecycle;
+mod prompts;
 mod scheduling;
 mod text;

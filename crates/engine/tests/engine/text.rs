@@ -44,6 +44,7 @@ fn say(
     let mut texts = Vec::new();
     for event in drain(&mut engine) {
         match event {
+            Event::PromptLogprobs { .. } | Event::PromptHidden { .. } => panic!("not asked for"),
             Event::Token { text, token, .. } => {
                 assert_eq!(token, script[texts.len()]);
                 texts.push(text);

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::chat::tools::ToolCall;
 use crate::error::InvalidRequest;
 use crate::fields::{Fields, type_name};
 
@@ -14,6 +15,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// What a call of the model gave.
+    Tool,
 }
 
 impl Role {
@@ -23,6 +26,7 @@ impl Role {
             Self::System => "system",
             Self::User => "user",
             Self::Assistant => "assistant",
+            Self::Tool => "tool",
         }
     }
 }
@@ -34,6 +38,10 @@ pub struct Message {
     pub role: Role,
     /// What they say; text parts are joined by line breaks. An assistant may have said nothing.
     pub content: String,
+    /// What the assistant called in this turn.
+    pub tool_calls: Vec<ToolCall>,
+    /// The call whose result this is: present in a tool's turn and in no other.
+    pub tool_call_id: Option<String>,
 }
 
 impl Message {
@@ -45,10 +53,11 @@ impl Message {
             "system" | "developer" => Role::System,
             "user" => Role::User,
             "assistant" => Role::Assistant,
-            "tool" | "function" => {
+            "tool" => Role::Tool,
+            "function" => {
                 return Err(InvalidRequest::unsupported_beyond(
                     fields.path("role"),
-                    "'system', 'developer', 'user' and 'assistant'",
+                    "'system', 'developer', 'user', 'assistant' and 'tool'",
                 ));
             }
             other => {
@@ -56,17 +65,26 @@ impl Message {
                     fields.path("role"),
                     format_args!(
                         "'{other}' is not a role. Supported values are: 'system', 'developer', \
-                         'user' and 'assistant'."
+                         'user', 'assistant' and 'tool'."
                     ),
                 ));
             }
         };
-        for name in ["tool_calls", "function_call", "audio"] {
-            if fields.get(name).is_some_and(|value| value.as_array().is_none_or(|v| !v.is_empty()))
-            {
-                return Err(InvalidRequest::unsupported(fields.path(name)));
-            }
+        if fields.get("audio").is_some() {
+            return Err(InvalidRequest::unsupported(fields.path("audio")));
         }
+        if fields.get("function_call").is_some() {
+            let path = fields.path("function_call");
+            return Err(InvalidRequest::unsupported_instead(path, "tool_calls"));
+        }
+        let tool_calls = read_calls(&fields, role)?;
+        let tool_call_id = match role {
+            Role::Tool => {
+                fields.required("tool_call_id")?;
+                fields.string("tool_call_id")?.map(str::to_owned)
+            }
+            _ => None,
+        };
         // Models of this family have no place for it in their prompt; it is checked all the same.
         fields.string("name")?;
         let content = match fields.get("content") {
@@ -84,8 +102,46 @@ impl Message {
                 ));
             }
         };
-        Ok(Self { role, content })
+        Ok(Self { role, content, tool_calls, tool_call_id })
     }
+}
+
+fn read_calls(fields: &Fields<'_>, role: Role) -> Result<Vec<ToolCall>, InvalidRequest> {
+    let calls = fields.array("tool_calls")?.map(Vec::as_slice).unwrap_or_default();
+    let path = fields.path("tool_calls");
+    if role != Role::Assistant && !calls.is_empty() {
+        return Err(InvalidRequest::value(path, "only messages of the assistant have calls."));
+    }
+    let mut read: Vec<ToolCall> = Vec::with_capacity(calls.len());
+    for (index, call) in calls.iter().enumerate() {
+        read.push(ToolCall::read(call, format!("{path}[{index}]"))?);
+    }
+    Ok(read)
+}
+
+/// Whether every result belongs to a call of the turn of the assistant before it.
+pub(crate) fn check_results(messages: &[Message]) -> Result<(), InvalidRequest> {
+    let mut calls: &[ToolCall] = &[];
+    for (index, message) in messages.iter().enumerate() {
+        let Some(id) = &message.tool_call_id else {
+            calls = &message.tool_calls;
+            continue;
+        };
+        if calls.is_empty() {
+            return Err(InvalidRequest::value(
+                format!("messages[{index}].role"),
+                "messages with role 'tool' must be a response to a preceding message with \
+                 'tool_calls'.",
+            ));
+        }
+        if !calls.iter().any(|call| call.id == *id) {
+            return Err(InvalidRequest::value(
+                format!("messages[{index}].tool_call_id"),
+                format_args!("'{id}' is not among the 'tool_calls' of the preceding message."),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn read_parts(parts: &[Value], path: &str) -> Result<String, InvalidRequest> {

@@ -2,10 +2,15 @@
 
 use serde_json::Value;
 
-use crate::chat::message::Message;
+use crate::chat::message::{Message, check_results};
+use crate::chat::tools::Tools;
 use crate::chat::unsupported;
 use crate::error::InvalidRequest;
-use crate::fields::{Fields, type_name};
+use crate::fields::Fields;
+use crate::sampling::{
+    self, StreamOptions, check_labels, read_logit_bias, read_repetition_penalty, read_stop,
+    read_stream, read_top_k,
+};
 
 /// A chat request, checked. Numbers are within the ranges of the official API; `None` leaves the
 /// choice to the server.
@@ -15,6 +20,8 @@ pub struct ChatRequest {
     pub model: String,
     /// At least one.
     pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Tools,
     /// Most tokens to generate per choice, at least 1.
     pub tokens_max: Option<usize>,
     /// `0..=2`
@@ -47,22 +54,15 @@ pub struct ChatRequest {
     pub ignore_eos: bool,
 }
 
-/// How to stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StreamOptions {
-    /// End with a chunk that tells the usage.
-    pub include_usage: bool,
-}
-
 impl ChatRequest {
     /// The most stop strings of a request.
-    pub const STOP_STRINGS_MAX: usize = 4;
+    pub const STOP_STRINGS_MAX: usize = sampling::STOP_STRINGS_MAX;
     /// The most choices of a request.
     pub const CHOICES_MAX: i64 = 128;
     /// The most alternatives reported per token.
     pub const TOP_LOGPROBS_MAX: i64 = 20;
     /// The most entries of `metadata`.
-    pub const METADATA_MAX: usize = 16;
+    pub const METADATA_MAX: usize = sampling::METADATA_MAX;
 
     /// Reads the body of a request.
     ///
@@ -89,11 +89,11 @@ impl ChatRequest {
         Ok(Self {
             model,
             messages,
+            tools: Tools::read(&fields)?,
             tokens_max: read_tokens_max(&fields)?,
             temperature: fields.decimal("temperature", 0.0..=2.0)?,
             top_p: fields.decimal("top_p", 0.0..=1.0)?,
-            // Other servers switch it off with -1.
-            top_k: fields.integer("top_k", -1..=i64::from(u32::MAX))?.map(|k| k.max(0) as usize),
+            top_k: read_top_k(&fields)?,
             min_p: fields.decimal("min_p", 0.0..=1.0)?,
             repetition_penalty: read_repetition_penalty(&fields)?,
             presence_penalty: fields.decimal("presence_penalty", -2.0..=2.0)?,
@@ -118,30 +118,13 @@ fn read_messages(fields: &Fields<'_>) -> Result<Vec<Message>, InvalidRequest> {
             "empty array. Expected an array with minimum length 1.",
         ));
     }
-    list.iter()
+    let messages: Vec<Message> = list
+        .iter()
         .enumerate()
         .map(|(index, message)| Message::read(message, format!("messages[{index}]")))
-        .collect()
-}
-
-/// Labels for the books of whoever asks: they have no influence on the answer.
-fn check_labels(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
-    for name in ["user", "safety_identifier", "prompt_cache_key"] {
-        fields.string(name)?;
-    }
-    let Some(metadata) = fields.object("metadata")? else { return Ok(()) };
-    let mut count = 0;
-    for (name, _) in metadata.iter() {
-        metadata.string(name)?;
-        count += 1;
-    }
-    if count > ChatRequest::METADATA_MAX {
-        return Err(InvalidRequest::value(
-            "metadata",
-            format_args!("{count} entries. Expected at most {}.", ChatRequest::METADATA_MAX),
-        ));
-    }
-    Ok(())
+        .collect::<Result<_, _>>()?;
+    check_results(&messages)?;
+    Ok(messages)
 }
 
 fn read_tokens_max(fields: &Fields<'_>) -> Result<Option<usize>, InvalidRequest> {
@@ -157,74 +140,6 @@ fn read_tokens_max(fields: &Fields<'_>) -> Result<Option<usize>, InvalidRequest>
     }
 }
 
-fn read_repetition_penalty(fields: &Fields<'_>) -> Result<Option<f32>, InvalidRequest> {
-    let penalty = fields.decimal("repetition_penalty", 0.0..=100.0)?;
-    if penalty == Some(0.0) {
-        return Err(InvalidRequest::value(
-            "repetition_penalty",
-            "expected a value above 0, but got 0 instead.",
-        ));
-    }
-    Ok(penalty)
-}
-
-fn read_logit_bias(fields: &Fields<'_>) -> Result<Vec<(u32, f32)>, InvalidRequest> {
-    let Some(biases) = fields.object("logit_bias")? else { return Ok(Vec::new()) };
-    let mut read = Vec::new();
-    for (name, _) in biases.iter() {
-        let token = name.parse().map_err(|_| {
-            InvalidRequest::value(
-                "logit_bias",
-                format_args!("'{name}' is not a token id; keys are the decimal ids of tokens."),
-            )
-        })?;
-        read.extend(biases.decimal(name, -100.0..=100.0)?.map(|bias| (token, bias)));
-    }
-    Ok(read)
-}
-
-fn read_stop(fields: &Fields<'_>) -> Result<Vec<String>, InvalidRequest> {
-    let stop = match fields.get("stop") {
-        None => return Ok(Vec::new()),
-        Some(Value::String(stop)) => vec![stop.clone()],
-        Some(Value::Array(list)) => list
-            .iter()
-            .enumerate()
-            .map(|(index, value)| {
-                value.as_str().map(str::to_owned).ok_or_else(|| {
-                    InvalidRequest::wrong_type(
-                        format!("stop[{index}]"),
-                        "a string",
-                        type_name(value),
-                    )
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?,
-        Some(other) => {
-            return Err(InvalidRequest::wrong_type(
-                "stop",
-                "a string or an array of strings",
-                type_name(other),
-            ));
-        }
-    };
-    if stop.len() > ChatRequest::STOP_STRINGS_MAX {
-        return Err(InvalidRequest::value(
-            "stop",
-            format_args!(
-                "array too long. Expected an array with maximum length {}, but got an array with \
-                 length {} instead.",
-                ChatRequest::STOP_STRINGS_MAX,
-                stop.len()
-            ),
-        ));
-    }
-    if stop.iter().any(String::is_empty) {
-        return Err(InvalidRequest::value("stop", "a stop string is empty."));
-    }
-    Ok(stop)
-}
-
 fn read_logprobs(fields: &Fields<'_>) -> Result<Option<usize>, InvalidRequest> {
     let wanted = fields.boolean("logprobs")?.unwrap_or(false);
     let top = fields.integer("top_logprobs", 0..=ChatRequest::TOP_LOGPROBS_MAX)?;
@@ -234,24 +149,4 @@ fn read_logprobs(fields: &Fields<'_>) -> Result<Option<usize>, InvalidRequest> {
         }
         top => Ok(wanted.then(|| top.unwrap_or(0) as usize)),
     }
-}
-
-fn read_stream(fields: &Fields<'_>) -> Result<Option<StreamOptions>, InvalidRequest> {
-    let streams = fields.boolean("stream")?.unwrap_or(false);
-    let mut read = StreamOptions::default();
-    if let Some(options) = fields.object("stream_options")? {
-        if !streams {
-            return Err(InvalidRequest::value(
-                "stream_options",
-                "only allowed when 'stream' is true.",
-            ));
-        }
-        read.include_usage = options.boolean("include_usage")?.unwrap_or(false);
-        // Padding against eavesdroppers on the length of chunks: optional for a server to send.
-        options.boolean("include_obfuscation")?;
-        if options.boolean("continuous_usage_stats")? == Some(true) {
-            return Err(InvalidRequest::unsupported(options.path("continuous_usage_stats")));
-        }
-    }
-    Ok(streams.then_some(read))
 }

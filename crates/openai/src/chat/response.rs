@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::chat::logprobs::ChoiceLogprobs;
+use crate::chat::tools::{McpCall, ToolCall};
 use crate::usage::Usage;
 
 /// A whole answer.
@@ -47,16 +48,24 @@ pub struct Choice {
 pub struct AssistantMessage {
     /// Always `assistant`.
     pub role: &'static str,
-    /// The text.
+    /// The text; `null` if there are only calls.
     pub content: Option<String>,
     /// Always `null`.
     pub refusal: Option<String>,
+    /// What is called; the key is missing if nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// What this server called before; the key is missing if that was nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mcp_calls: Vec<McpCall>,
 }
 
 impl AssistantMessage {
-    /// A message of text.
-    pub fn text(content: String) -> Self {
-        Self { role: "assistant", content: Some(content), refusal: None }
+    /// A message of text and calls.
+    pub fn new(content: String, tool_calls: Vec<ToolCall>) -> Self {
+        let silent = content.is_empty() && !tool_calls.is_empty();
+        let content = (!silent).then_some(content);
+        Self { role: "assistant", content, refusal: None, tool_calls, mcp_calls: Vec::new() }
     }
 }
 
@@ -68,6 +77,8 @@ pub enum FinishReason {
     Stop,
     /// The limit that was asked for, or the context, was reached.
     Length,
+    /// The model waits for what its calls give.
+    ToolCalls,
 }
 
 /// A piece of a streamed answer. Everything but the choices is the same in all of them.
@@ -107,7 +118,7 @@ pub enum ChunkUsage {
 }
 
 impl ChunkUsage {
-    fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         *self == Self::Absent
     }
 }
@@ -134,13 +145,40 @@ pub struct ChunkChoice {
     pub finish_reason: Option<FinishReason>,
 }
 
-/// What is new in a choice. Clients add strings up, so the role comes once and only once.
+/// What is new in a choice. Clients add strings up, so the role, and the name of a call, come once
+/// and only once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delta {
     /// The first piece.
-    Role,
+    Role {
+        /// Whether the content begins, with nothing; else there is none yet.
+        content: bool,
+    },
     /// Text.
     Content(String),
+    /// A call begins.
+    Call {
+        /// Which of the choice, from 0 without gaps.
+        index: usize,
+        /// `call_…`
+        id: String,
+        /// The function.
+        name: String,
+    },
+    /// The arguments of a call go on.
+    Arguments {
+        /// Which call of the choice.
+        index: usize,
+        /// Some more of the JSON.
+        arguments: String,
+    },
+    /// This server ran a tool.
+    McpCall {
+        /// Which of the choice, from 0.
+        index: usize,
+        /// The call with its result.
+        call: McpCall,
+    },
     /// The last piece.
     End,
 }
@@ -150,7 +188,7 @@ impl Serialize for Delta {
         #[derive(Serialize)]
         struct First {
             role: &'static str,
-            content: &'static str,
+            content: Option<&'static str>,
             refusal: Option<()>,
         }
         #[derive(Serialize)]
@@ -158,12 +196,63 @@ impl Serialize for Delta {
             content: &'a str,
         }
         #[derive(Serialize)]
+        struct Calls<F> {
+            tool_calls: [F; 1],
+        }
+        #[derive(Serialize)]
+        struct CallBegin<'a> {
+            index: usize,
+            id: &'a str,
+            #[serde(rename = "type")]
+            kind: &'static str,
+            function: FunctionBegin<'a>,
+        }
+        #[derive(Serialize)]
+        struct FunctionBegin<'a> {
+            name: &'a str,
+            arguments: &'static str,
+        }
+        #[derive(Serialize)]
+        struct CallMore<'a> {
+            index: usize,
+            function: FunctionMore<'a>,
+        }
+        #[derive(Serialize)]
+        struct FunctionMore<'a> {
+            arguments: &'a str,
+        }
+        #[derive(Serialize)]
+        struct McpCalls<'a> {
+            mcp_calls: [IndexedMcpCall<'a>; 1],
+        }
+        #[derive(Serialize)]
+        struct IndexedMcpCall<'a> {
+            index: usize,
+            #[serde(flatten)]
+            call: &'a McpCall,
+        }
+        #[derive(Serialize)]
         struct Nothing {}
         match self {
-            Self::Role => {
-                First { role: "assistant", content: "", refusal: None }.serialize(serializer)
+            Self::Role { content } => {
+                First { role: "assistant", content: content.then_some(""), refusal: None }
+                    .serialize(serializer)
             }
             Self::Content(content) => Text { content }.serialize(serializer),
+            Self::Call { index, id, name } => {
+                let function = FunctionBegin { name, arguments: "" };
+                let call = CallBegin { index: *index, id, kind: "function", function };
+                Calls { tool_calls: [call] }.serialize(serializer)
+            }
+            Self::Arguments { index, arguments } => {
+                let function = FunctionMore { arguments };
+                let call = CallMore { index: *index, function };
+                Calls { tool_calls: [call] }.serialize(serializer)
+            }
+            Self::McpCall { index, call } => {
+                McpCalls { mcp_calls: [IndexedMcpCall { index: *index, call }] }
+                    .serialize(serializer)
+            }
             Self::End => Nothing {}.serialize(serializer),
         }
     }

@@ -42,12 +42,8 @@ const REFUSED: &[&str] = &[
 ];
 
 /// Fields that pass with these values and are refused with any other.
-const REFUSED_UNLESS: &[(&str, &[&str])] = &[
-    ("function_call", &["none"]),
-    ("service_tier", &["auto", "default"]),
-    ("tool_choice", &["none"]),
-    ("verbosity", &["medium"]),
-];
+const REFUSED_UNLESS: &[(&str, &[&str])] =
+    &[("service_tier", &["auto", "default"]), ("verbosity", &["medium"])];
 
 /// Refuses what is not offered.
 pub(crate) fn check(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
@@ -62,13 +58,6 @@ pub(crate) fn check(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
             return Err(InvalidRequest::unsupported_beyond(fields.path(name), &offered));
         }
     }
-    for name in ["tools", "functions"] {
-        if fields.array(name)?.is_some_and(|list| !list.is_empty()) {
-            return Err(InvalidRequest::unsupported(fields.path(name)));
-        }
-    }
-    // Without tools it asks for nothing.
-    fields.boolean("parallel_tool_calls")?;
     if fields.boolean("store")? == Some(true) {
         return Err(InvalidRequest::unsupported_beyond(fields.path("store"), "'false'"));
     }

@@ -176,6 +176,8 @@ impl Chat {
                         cut = *reason == FinishReason::Length;
                         text
                     }
+                    // Nothing of the prompt was asked for.
+                    Event::PromptLogprobs { .. } | Event::PromptHidden { .. } => continue,
                 };
                 answer.push_str(text);
                 out.write_all(text.as_bytes())?;

@@ -1,119 +1,105 @@
-//! From the wire to the engine.
+//! From the wire to an ask.
 
-use phial_engine::{Request, Sampling, SamplingOptions};
+use phial_engine::SamplingOptions;
 use phial_openai::{ChatRequest, InvalidRequest, StreamOptions};
-use phial_text::Message;
+use phial_text::{Message, ToolCall};
 
+use crate::answer::{Ask, Input, Tool, ToolChoice, Tools, Wanted};
 use crate::api_error::ApiError;
-use crate::limits::Limits;
 use crate::server::Server;
 
-/// A request that the engine can take.
-pub(super) struct Prepared {
-    /// One per choice.
-    pub requests: Vec<Request>,
-    /// Of each of them.
-    pub prompt_tokens: usize,
+/// A chat that was read.
+pub(super) struct Chat {
+    pub ask: Ask,
+    /// Servers whose tools are to be offered too.
+    pub wanted: Vec<Wanted>,
     pub logprobs: bool,
+    pub tools: bool,
     pub stream: Option<StreamOptions>,
 }
 
-/// Reads, checks and tokenises a body. Takes time in proportion to its length.
-pub(super) fn prepare(server: &Server, body: &[u8]) -> Result<Prepared, ApiError> {
+/// Reads and checks a body. Takes time in proportion to its length.
+pub(super) fn read(server: &Server, body: &[u8]) -> Result<Chat, ApiError> {
     let chat = ChatRequest::from_json(body)?;
     server.check_model(&chat.model)?;
-    check_limits(&chat, &server.options().limits)?;
-    let sampling = sampling_options(&chat, server.model().tokenizer.vocabulary_size())?;
-    let prompt = prompt(server, &chat)?;
-    let prompt_tokens = prompt.len();
-    let context = server.context_tokens();
-    if prompt_tokens >= context {
-        return Err(ApiError::context_length(context, prompt_tokens));
-    }
-    let room = context - prompt_tokens;
-    let mut requests = Vec::with_capacity(chat.choices);
-    for index in 0..chat.choices {
-        // Choices of one seed differ from each other, and each is the same the next time.
-        let seed = chat.seed.map(|seed| (seed as u64).wrapping_add(index as u64));
-        let options = SamplingOptions { seed, ..sampling.clone() };
-        requests.push(Request {
-            prompt: prompt.clone(),
-            tokens_max: Some(chat.tokens_max.map_or(room, |asked| asked.min(room))),
-            sampling: Sampling::new(options).map_err(|error| {
-                InvalidRequest::value(error.parameter(), format_args!("{error}."))
-            })?,
-            stop_tokens: server.model().stop_tokens.clone(),
-            stop_strings: chat.stop.clone(),
-            ignore_stop_tokens: chat.ignore_eos,
-            logprobs: chat.logprobs,
-            adapter: None,
-        });
-    }
-    let logprobs = chat.logprobs.is_some();
-    Ok(Prepared { requests, prompt_tokens, logprobs, stream: chat.stream })
-}
-
-fn check_limits(chat: &ChatRequest, limits: &Limits) -> Result<(), InvalidRequest> {
-    if chat.messages.len() > limits.messages_max {
+    let messages_max = server.options().limits.messages_max;
+    if chat.messages.len() > messages_max {
         return Err(InvalidRequest::value(
             "messages",
             format_args!(
-                "array too long. Expected an array with maximum length {}, but got an array with \
-                 length {} instead.",
-                limits.messages_max,
+                "array too long. Expected an array with maximum length {messages_max}, but got an \
+                 array with length {} instead.",
                 chat.messages.len()
             ),
-        ));
+        )
+        .into());
     }
-    if chat.choices > limits.choices_max {
-        return Err(InvalidRequest::value(
-            "n",
-            format_args!(
-                "this server gives at most {} choices, but {} were asked for.",
-                limits.choices_max, chat.choices
-            ),
-        ));
-    }
-    let longest = chat.stop.iter().map(String::len).max().unwrap_or(0);
-    if longest > limits.stop_string_bytes_max {
-        return Err(InvalidRequest::value(
-            "stop",
-            format_args!(
-                "string too long. Expected at most {} bytes, but got {longest} instead.",
-                limits.stop_string_bytes_max
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn prompt(server: &Server, chat: &ChatRequest) -> Result<Vec<u32>, InvalidRequest> {
-    let messages: Vec<Message> = chat
-        .messages
+    let logprobs = chat.logprobs.is_some();
+    let stream = chat.stream;
+    let tools = !chat.tools.list.is_empty() || !chat.tools.servers.is_empty();
+    let wanted = chat
+        .tools
+        .servers
         .iter()
-        .map(|message| Message::new(message.role.name(), message.content.as_str()))
+        .map(|wanted| Wanted { server: wanted.label.clone(), allowed: wanted.allowed.clone() })
         .collect();
-    let model = server.model();
-    let prompt = model
-        .template
-        .render(&messages, None, true)
-        .map_err(|error| InvalidRequest::value("messages", format_args!("{error}.")))?;
-    Ok(model.tokenizer.encode_prompt(&prompt))
+    Ok(Chat { ask: ask(chat), wanted, logprobs, tools, stream })
 }
 
-/// Everything but the seed, which differs between choices.
-fn sampling_options(
-    chat: &ChatRequest,
-    vocabulary: usize,
-) -> Result<SamplingOptions, InvalidRequest> {
-    if let Some((token, _)) = chat.logit_bias.iter().find(|(t, _)| *t as usize >= vocabulary) {
-        return Err(InvalidRequest::value(
-            "logit_bias",
-            format_args!("token {token} is outside of the vocabulary of {vocabulary} tokens."),
-        ));
+/// What a chat asks for.
+pub(crate) fn ask(chat: ChatRequest) -> Ask {
+    let sampling = sampling_options(&chat);
+    let messages = chat.messages.into_iter().map(message).collect();
+    Ask {
+        input: Input::Chat { messages, tools: tools(chat.tools) },
+        input_field: "messages",
+        tokens_max: chat.tokens_max,
+        sampling,
+        choices: chat.choices,
+        stop: chat.stop,
+        logprobs: chat.logprobs,
+        ignore_eos: chat.ignore_eos,
     }
+}
+
+/// A turn of a conversation.
+pub(crate) fn message(message: phial_openai::Message) -> Message {
+    let calls = message.tool_calls.into_iter().map(|call| ToolCall {
+        name: call.function.name,
+        arguments: call.function.arguments.into(),
+        id: Some(call.id),
+    });
+    Message {
+        tool_calls: calls.collect(),
+        tool_call_id: message.tool_call_id,
+        ..Message::new(message.role.name(), message.content)
+    }
+}
+
+/// What a request offers.
+pub(crate) fn tools(tools: phial_openai::Tools) -> Tools {
+    let list = tools.list.into_iter().map(|tool| Tool {
+        name: tool.name,
+        description: tool.description,
+        parameters: tool.parameters,
+        strict: tool.strict,
+    });
+    Tools {
+        list: list.collect(),
+        choice: match tools.choice {
+            phial_openai::ToolChoice::None => ToolChoice::None,
+            phial_openai::ToolChoice::Auto => ToolChoice::Auto,
+            phial_openai::ToolChoice::Required => ToolChoice::Required,
+            phial_openai::ToolChoice::Function(name) => ToolChoice::Named(name),
+        },
+        allowed: tools.allowed,
+        parallel: tools.parallel,
+    }
+}
+
+fn sampling_options(chat: &ChatRequest) -> SamplingOptions {
     let default = SamplingOptions::default();
-    Ok(SamplingOptions {
+    SamplingOptions {
         temperature: chat.temperature.unwrap_or(default.temperature),
         top_k: chat.top_k.unwrap_or(default.top_k),
         top_p: chat.top_p.unwrap_or(default.top_p),
@@ -122,6 +108,6 @@ fn sampling_options(
         presence_penalty: chat.presence_penalty.unwrap_or(default.presence_penalty),
         frequency_penalty: chat.frequency_penalty.unwrap_or(default.frequency_penalty),
         logit_bias: chat.logit_bias.clone(),
-        seed: None,
-    })
+        seed: chat.seed.map(|seed| seed as u64),
+    }
 }

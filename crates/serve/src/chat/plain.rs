@@ -1,77 +1,86 @@
 //! An answer in one piece.
 
 use axum::Json;
-use phial_openai::{AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, Usage};
+use phial_openai::{
+    AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, McpCall, ToolCall,
+    Usage,
+};
 
-use super::logprobs::LogprobQueue;
-use super::{Answer, finish_reason};
+use super::{Head, finish_reason, mcp_call};
+use crate::answer::{Event, Rounds, Step};
 use crate::api_error::ApiError;
-use crate::engine_thread::{Submission, Update};
-use crate::server::Server;
 
 /// A choice as far as it has come.
 struct Draft {
     text: String,
-    logprobs: Option<(LogprobQueue, ChoiceLogprobs)>,
+    calls: Vec<ToolCall>,
+    mcp_calls: Vec<McpCall>,
+    logprobs: Option<ChoiceLogprobs>,
     finish_reason: FinishReason,
-}
-
-impl Draft {
-    fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-        if let Some((queue, reported)) = &mut self.logprobs {
-            reported.content.extend(queue.take(text).content);
-        }
-    }
 }
 
 /// Waits for all choices.
 pub(super) async fn respond(
-    server: &Server,
-    answer: Answer,
-    mut submission: Submission,
+    head: Head,
+    mut rounds: Rounds,
 ) -> Result<Json<ChatCompletion>, ApiError> {
-    let mut drafts: Vec<Draft> = (0..answer.choices)
+    let mut drafts: Vec<Draft> = (0..head.choices)
         .map(|_| Draft {
             text: String::new(),
-            logprobs: answer
-                .logprobs
-                .then(|| (LogprobQueue::new(server.model()), ChoiceLogprobs::default())),
+            calls: Vec::new(),
+            mcp_calls: Vec::new(),
+            logprobs: head.logprobs.then(ChoiceLogprobs::default),
             finish_reason: FinishReason::Length,
         })
         .collect();
     let mut completion_tokens = 0;
-    while !submission.is_done() {
-        let (index, update) = submission.next().await?;
+    while let Some((index, step)) = rounds.next().await? {
         let draft = &mut drafts[index];
-        match update {
-            Update::Token { token, text, logprobs } => {
-                if let (Some((queue, _)), Some(logprobs)) = (&mut draft.logprobs, &logprobs) {
-                    queue.push(token, logprobs);
-                }
-                draft.push(&text);
+        let event = match step {
+            Step::Event(event) => event,
+            Step::External(call) => {
+                draft.mcp_calls.push(mcp_call(call));
+                continue;
             }
-            Update::Finished { reason, text, usage } => {
-                draft.push(&text);
-                draft.finish_reason = finish_reason(&reason);
+        };
+        match event {
+            Event::Text { text, logprobs } => {
+                draft.text.push_str(&text);
+                if let Some(reported) = &mut draft.logprobs {
+                    reported.content.extend(logprobs);
+                }
+            }
+            Event::CallBegin { id, name } => {
+                draft.calls.push(ToolCall::new(id, name, String::new()));
+            }
+            Event::CallArguments(arguments) => {
+                if let Some(call) = draft.calls.last_mut() {
+                    call.function.arguments.push_str(&arguments);
+                }
+            }
+            Event::CallEnd => {}
+            Event::Finished { end, usage } => {
+                draft.finish_reason = finish_reason(&end);
                 completion_tokens += usage.generated_tokens;
             }
-            Update::Rejected(rejected) => return Err(ApiError::from(&rejected)),
         }
     }
     let choices = drafts.into_iter().enumerate().map(|(index, draft)| Choice {
         index,
-        message: AssistantMessage::text(draft.text),
-        logprobs: draft.logprobs.map(|(_, reported)| reported),
+        message: AssistantMessage {
+            mcp_calls: draft.mcp_calls,
+            ..AssistantMessage::new(draft.text, draft.calls)
+        },
+        logprobs: draft.logprobs,
         finish_reason: draft.finish_reason,
     });
     Ok(Json(ChatCompletion {
-        id: answer.id,
+        id: head.id,
         object: ChatCompletion::OBJECT,
-        created: answer.created,
-        model: answer.model,
+        created: head.created,
+        model: head.model,
         choices: choices.collect(),
-        usage: Usage::new(answer.prompt_tokens, completion_tokens),
-        system_fingerprint: answer.fingerprint,
+        usage: Usage::new(head.prompt_tokens + rounds.later_prompt_tokens(), completion_tokens),
+        system_fingerprint: head.fingerprint,
     }))
 }

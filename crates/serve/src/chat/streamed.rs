@@ -6,52 +6,62 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{
-    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, StreamOptions, Usage,
+    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, McpCall,
+    StreamOptions, Usage,
 };
 
-use super::logprobs::LogprobQueue;
-use super::{Answer, finish_reason};
+use super::{Head, finish_reason, mcp_call};
+use crate::answer::{Event, Rounds, Step};
 use crate::api_error::ApiError;
-use crate::engine_thread::{Submission, Update};
 use crate::server::Server;
 use crate::sse;
 
 /// Answers at once with headers, and with the rest as it comes.
 pub(super) fn respond(
     server: &Server,
-    answer: Answer,
-    submission: Submission,
+    head: Head,
+    rounds: Rounds,
     options: StreamOptions,
 ) -> Response {
-    let queue = || answer.logprobs.then(|| LogprobQueue::new(server.model()));
+    let head_choices = head.choices;
     let mut chunks = Chunks {
-        logprobs: (0..answer.choices).map(|_| queue()).collect(),
-        answer,
-        submission,
+        head,
+        rounds,
+        spoken: vec![Spoken::default(); head_choices],
         include_usage: options.include_usage,
         completion_tokens: 0,
         ready: VecDeque::new(),
         ended: false,
         ping_interval: server.options().ping_interval,
     };
-    for index in 0..chunks.answer.choices {
-        chunks.send_piece(index, Delta::Role, None, None);
+    // Where calls may come, whether content begins is known only with the first piece.
+    if !chunks.head.tools {
+        (0..head_choices).for_each(|index| chunks.send_role(index, true));
     }
     sse::respond(chunks)
 }
 
-/// The chunks of an answer. Dropped with the connection, and the submission with it.
+/// The chunks of an answer. Dropped with the connection, and the answer with it.
 struct Chunks {
-    answer: Answer,
-    submission: Submission,
+    head: Head,
+    rounds: Rounds,
+    /// Per choice.
+    spoken: Vec<Spoken>,
     include_usage: bool,
     completion_tokens: usize,
-    /// Per choice, if asked for.
-    logprobs: Vec<Option<LogprobQueue>>,
     /// Events that are yet to be sent.
     ready: VecDeque<Bytes>,
     ended: bool,
     ping_interval: Duration,
+}
+
+/// What has been sent of a choice.
+#[derive(Clone, Copy, Default)]
+struct Spoken {
+    role: bool,
+    /// Calls that have begun.
+    calls: usize,
+    mcp_calls: usize,
 }
 
 impl sse::Source for Chunks {
@@ -63,42 +73,61 @@ impl sse::Source for Chunks {
             if self.ended {
                 return None;
             }
-            match tokio::time::timeout(self.ping_interval, self.submission.next()).await {
+            match tokio::time::timeout(self.ping_interval, self.rounds.next()).await {
                 Err(_) => return Some(sse::PING),
-                Ok(Ok((index, update))) => self.take(index, update),
-                Ok(Err(error)) => self.fail(&error.into()),
+                Ok(Ok(Some((index, Step::Event(event))))) => self.take(index, event),
+                Ok(Ok(Some((index, Step::External(call))))) => {
+                    self.send_mcp_call(index, mcp_call(call));
+                }
+                Ok(Ok(None)) => self.end(),
+                Ok(Err(error)) => self.fail(&error),
             }
         }
     }
 }
 
 impl Chunks {
-    fn take(&mut self, index: usize, update: Update) {
-        match update {
-            Update::Token { token, text, logprobs } => {
-                if let (Some(queue), Some(logprobs)) = (&mut self.logprobs[index], &logprobs) {
-                    queue.push(token, logprobs);
-                }
-                self.send_text(index, text);
+    fn take(&mut self, index: usize, event: Event) {
+        match event {
+            Event::Text { text, logprobs } => {
+                let logprobs = self
+                    .head
+                    .logprobs
+                    .then_some(ChoiceLogprobs { content: logprobs, refusal: None });
+                self.send_role(index, true);
+                self.send_piece(index, Delta::Content(text), logprobs, None);
             }
-            Update::Finished { reason, text, usage } => {
-                self.send_text(index, text);
+            Event::CallBegin { id, name } => {
+                self.send_role(index, false);
+                let call = self.spoken[index].calls;
+                self.spoken[index].calls += 1;
+                self.send_piece(index, Delta::Call { index: call, id, name }, None, None);
+            }
+            Event::CallArguments(arguments) => {
+                let call = self.spoken[index].calls.saturating_sub(1);
+                self.send_piece(index, Delta::Arguments { index: call, arguments }, None, None);
+            }
+            Event::CallEnd => {}
+            Event::Finished { end, usage } => {
+                self.send_role(index, true);
                 self.completion_tokens += usage.generated_tokens;
-                self.send_piece(index, Delta::End, None, Some(finish_reason(&reason)));
-                if self.submission.is_done() {
-                    self.end();
-                }
+                self.send_piece(index, Delta::End, None, Some(finish_reason(&end)));
             }
-            Update::Rejected(rejected) => self.fail(&ApiError::from(&rejected)),
         }
     }
 
-    fn send_text(&mut self, index: usize, text: String) {
-        if text.is_empty() {
-            return;
+    fn send_mcp_call(&mut self, choice: usize, call: McpCall) {
+        self.send_role(choice, false);
+        let index = self.spoken[choice].mcp_calls;
+        self.spoken[choice].mcp_calls += 1;
+        self.send_piece(choice, Delta::McpCall { index, call }, None, None);
+    }
+
+    /// Sends the first piece, the first time.
+    fn send_role(&mut self, index: usize, content: bool) {
+        if !std::mem::replace(&mut self.spoken[index].role, true) {
+            self.send_piece(index, Delta::Role { content }, None, None);
         }
-        let logprobs = self.logprobs[index].as_mut().map(|queue| queue.take(&text));
-        self.send_piece(index, Delta::Content(text), logprobs, None);
     }
 
     fn send_piece(
@@ -114,11 +143,11 @@ impl Chunks {
 
     fn send_chunk(&mut self, choices: Vec<ChunkChoice>, usage: ChunkUsage) {
         let chunk = ChatChunk {
-            id: self.answer.id.clone(),
+            id: self.head.id.clone(),
             object: ChatChunk::OBJECT,
-            created: self.answer.created,
-            model: self.answer.model.clone(),
-            system_fingerprint: self.answer.fingerprint.clone(),
+            created: self.head.created,
+            model: self.head.model.clone(),
+            system_fingerprint: self.head.fingerprint.clone(),
             choices,
             usage,
         };
@@ -133,7 +162,10 @@ impl Chunks {
 
     fn end(&mut self) {
         if self.include_usage {
-            let usage = Usage::new(self.answer.prompt_tokens, self.completion_tokens);
+            let usage = Usage::new(
+                self.head.prompt_tokens + self.rounds.later_prompt_tokens(),
+                self.completion_tokens,
+            );
             self.send_chunk(Vec::new(), ChunkUsage::Known(usage));
         }
         self.ready.push_back(sse::DONE);

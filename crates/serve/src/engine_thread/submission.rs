@@ -32,7 +32,7 @@ impl Submission {
         let Some((index, update)) = self.updates.recv().await else {
             return Err(self.engine.shared.gone());
         };
-        if !matches!(update, Update::Token { .. }) {
+        if matches!(update, Update::Finished { .. } | Update::Rejected(_)) {
             self.open[index] = false;
             self.engine.shared.admitted.fetch_sub(1, Ordering::AcqRel);
         }

@@ -31,6 +31,7 @@ pub(super) fn run<M: Forward + ?Sized>(
     // Before the channels close, which is how submissions learn of it.
     shared.set_state(state);
     shared.active.store(0, Ordering::Release);
+    shared.metrics.clear();
     if state == EngineState::Failed {
         tracing::error!("the engine panicked; all requests are ended");
     }
@@ -63,6 +64,7 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
                 self.deliver(event);
             }
             self.shared.active.store(self.clients.len(), Ordering::Release);
+            self.shared.metrics.observe(&self.engine);
         }
     }
 
@@ -93,9 +95,11 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
         match command {
             Command::Submit { ticket, request, client } => self.submit(ticket, *request, client),
             Command::Cancel(ticket) => {
-                if let Some(id) = self.tickets.remove(&ticket) {
-                    self.clients.remove(&id);
-                    self.engine.cancel(id);
+                if let Some(id) = self.tickets.remove(&ticket)
+                    && let Some((_, client)) = self.clients.remove(&id)
+                    && let Some(usage) = self.engine.cancel(id)
+                {
+                    self.shared.metrics.cancelled(&client.timing, &usage);
                 }
             }
             Command::Stop => return Order::End,
@@ -113,18 +117,30 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
         }
     }
 
+    fn send(&self, id: RequestId, update: Update) {
+        // A request that was cancelled has no client.
+        if let Some((_, client)) = self.clients.get(&id) {
+            client.send(update);
+        }
+    }
+
     fn deliver(&mut self, event: Event) {
         let id = event.request();
         match event {
+            Event::PromptLogprobs { logprobs, .. } => {
+                self.send(id, Update::PromptLogprobs(logprobs));
+            }
+            Event::PromptHidden { mean, .. } => self.send(id, Update::PromptHidden(mean)),
             Event::Token { token, text, logprobs, .. } => {
-                // A request that was cancelled has no client.
-                if let Some((_, client)) = self.clients.get(&id) {
-                    client.send(Update::Token { token, text, logprobs });
+                if let Some((_, client)) = self.clients.get_mut(&id) {
+                    self.shared.metrics.token(&mut client.timing);
                 }
+                self.send(id, Update::Token { token, text, logprobs });
             }
             Event::Finished { reason, text, usage, .. } => {
                 if let Some((ticket, client)) = self.clients.remove(&id) {
                     self.tickets.remove(&ticket);
+                    self.shared.metrics.finished(&client.timing, &reason, &usage);
                     client.send(Update::Finished { reason, text, usage });
                 }
             }

@@ -76,6 +76,10 @@ pub async fn post(server: &Server, body: &Value) -> Reply {
     send(server, "POST", "/v1/chat/completions", body.to_string().into_bytes()).await
 }
 
+pub async fn post_to(server: &Server, path: &str, body: &Value) -> Reply {
+    send(server, "POST", path, body.to_string().into_bytes()).await
+}
+
 pub async fn get(server: &Server, path: &str) -> Reply {
     send(server, "GET", path, Vec::new()).await
 }
@@ -119,6 +123,23 @@ impl Events {
         let choices = self.chunks.iter().filter_map(|chunk| chunk["choices"].as_array()).flatten();
         choices.filter(move |choice| choice["index"] == index)
     }
+}
+
+/// A streamed answer of named events, taken apart: their names and what they hold.
+pub fn named_events(body: &[u8]) -> Vec<(String, Value)> {
+    let text = str::from_utf8(body).expect("UTF-8");
+    let blocks = text.strip_suffix("\n\n").expect("the last event is complete").split("\n\n");
+    blocks
+        .filter(|block| !block.starts_with(':'))
+        .map(|block| {
+            let (name, data) = block.split_once('\n').expect("two lines");
+            let name = name.strip_prefix("event: ").expect("a name");
+            let data = data.strip_prefix("data: ").expect("data");
+            let data: Value = serde_json::from_str(data).expect("JSON");
+            assert_eq!(data["type"], name);
+            (name.to_owned(), data)
+        })
+        .collect()
 }
 
 /// Asks for a stream and reads it to its end.

@@ -83,11 +83,8 @@ async fn fields_out_of_their_range_are_named() {
 #[tokio::test]
 async fn what_is_not_offered_is_refused() {
     let server = server();
-    let tool = json!({"type": "function", "function": {"name": "f", "parameters": {}}});
     let cases = [
-        (json!({"tools": [tool]}), "tools"),
-        (json!({"tool_choice": "auto"}), "tool_choice"),
-        (json!({"tool_choice": {"type": "function", "function": {"name": "f"}}}), "tool_choice"),
+        (json!({"tools": [{"type": "custom", "custom": {"name": "f"}}]}), "tools[0].type"),
         (json!({"functions": [{"name": "f"}]}), "functions"),
         (json!({"function_call": "auto"}), "function_call"),
         (json!({"response_format": {"type": "json_object"}}), "response_format"),
@@ -112,11 +109,127 @@ async fn what_is_not_offered_is_refused() {
 }
 
 #[tokio::test]
+async fn calls_and_results_that_cannot_be_read_are_named() {
+    let server = server();
+    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}});
+    let cases = [
+        (
+            json!([{"role": "tool", "content": "Hi"}]),
+            "missing_required_parameter",
+            "messages[0].tool_call_id",
+        ),
+        (
+            json!([{"role": "tool", "content": "Hi", "tool_call_id": "1"}]),
+            "invalid_value",
+            "messages[0].role",
+        ),
+        (
+            json!([
+                {"role": "assistant", "tool_calls": [call]},
+                {"role": "tool", "content": "Hi", "tool_call_id": "2"},
+            ]),
+            "invalid_value",
+            "messages[1].tool_call_id",
+        ),
+        (
+            json!([{"role": "function", "name": "f", "content": "Hi"}]),
+            "unsupported_parameter",
+            "messages[0].role",
+        ),
+        (
+            json!([{"role": "user", "content": "Hi", "tool_calls": [call]}]),
+            "invalid_value",
+            "messages[0].tool_calls",
+        ),
+        (
+            json!([{"role": "assistant", "tool_calls": [{"id": "1"}]}]),
+            "missing_required_parameter",
+            "messages[0].tool_calls[0].function",
+        ),
+        (
+            json!([{"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]),
+            "unsupported_parameter",
+            "messages[0].function_call",
+        ),
+    ];
+    for (messages, code, param) in cases {
+        check(&server, &json!({"model": fake::MODEL, "messages": messages}), code, param).await;
+    }
+}
+
+#[tokio::test]
+async fn tools_that_cannot_be_read_are_named() {
+    let server = server();
+    let tool = |function: Value| json!({"tools": [{"type": "function", "function": function}]});
+    let with = |choice: Value| {
+        let mut body = tool(json!({"name": "f"}));
+        body["tool_choice"] = choice;
+        body
+    };
+    let two = json!({"type": "function", "function": {"name": "f"}});
+    let many: Vec<Value> = (0..129)
+        .map(|index| json!({"type": "function", "function": {"name": format!("f{index}")}}))
+        .collect();
+    let cases = [
+        (json!({"tools": {}}), "invalid_type", "tools"),
+        (json!({"tools": ["f"]}), "invalid_type", "tools[0]"),
+        (json!({"tools": [{}]}), "missing_required_parameter", "tools[0].type"),
+        (json!({"tools": [{"type": "x"}]}), "invalid_value", "tools[0].type"),
+        (
+            json!({"tools": [{"type": "function"}]}),
+            "missing_required_parameter",
+            "tools[0].function",
+        ),
+        (tool(json!({})), "missing_required_parameter", "tools[0].function.name"),
+        (tool(json!({"name": "a b"})), "invalid_value", "tools[0].function.name"),
+        (tool(json!({"name": ""})), "invalid_value", "tools[0].function.name"),
+        (tool(json!({"name": "n".repeat(65)})), "invalid_value", "tools[0].function.name"),
+        (
+            tool(json!({"name": "f", "parameters": []})),
+            "invalid_type",
+            "tools[0].function.parameters",
+        ),
+        (
+            tool(json!({"name": "f", "description": 1})),
+            "invalid_type",
+            "tools[0].function.description",
+        ),
+        (tool(json!({"name": "f", "strict": 1})), "invalid_type", "tools[0].function.strict"),
+        (json!({"tools": [two, two]}), "invalid_value", "tools[1].function.name"),
+        (json!({"tools": many}), "invalid_value", "tools"),
+        (json!({"tool_choice": "required"}), "invalid_value", "tool_choice"),
+        (with(json!("any")), "invalid_value", "tool_choice"),
+        (with(json!(5)), "invalid_type", "tool_choice"),
+        (with(json!({})), "missing_required_parameter", "tool_choice.type"),
+        (with(json!({"type": "custom"})), "unsupported_parameter", "tool_choice.type"),
+        (with(json!({"type": "function"})), "missing_required_parameter", "tool_choice.function"),
+        (
+            with(json!({"type": "function", "function": {"name": "g"}})),
+            "invalid_value",
+            "tool_choice.function.name",
+        ),
+        (
+            with(json!({"type": "allowed_tools", "allowed_tools": {"mode": "never", "tools": []}})),
+            "invalid_value",
+            "tool_choice.allowed_tools.mode",
+        ),
+        (
+            with(json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}})),
+            "invalid_value",
+            "tool_choice.allowed_tools.tools",
+        ),
+        (json!({"parallel_tool_calls": "no"}), "invalid_type", "parallel_tool_calls"),
+    ];
+    for (more, code, param) in cases {
+        check(&server, &chat("Hi", more), code, param).await;
+    }
+}
+
+#[tokio::test]
 async fn messages_that_cannot_be_read_are_named() {
     let server = server();
     let image = json!({"type": "image_url", "image_url": {"url": "data:,"}});
     let audio = json!({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}});
-    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": ""}});
     let cases = [
         (json!([]), "invalid_value", "messages"),
         (json!("Hi"), "invalid_type", "messages"),
@@ -125,13 +238,7 @@ async fn messages_that_cannot_be_read_are_named() {
         (json!([{"content": "Hi"}]), "missing_required_parameter", "messages[0].role"),
         (json!([{"role": "user"}]), "missing_required_parameter", "messages[0].content"),
         (json!([{"role": "robot", "content": "Hi"}]), "invalid_value", "messages[0].role"),
-        (json!([{"role": "tool", "content": "Hi"}]), "unsupported_parameter", "messages[0].role"),
         (json!([{"role": "user", "content": 5}]), "invalid_type", "messages[0].content"),
-        (
-            json!([{"role": "assistant", "tool_calls": [call]}]),
-            "unsupported_parameter",
-            "messages[0].tool_calls",
-        ),
         (
             json!([{"role": "user", "content": [{"type": "text"}]}]),
             "missing_required_parameter",

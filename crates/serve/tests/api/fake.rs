@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use phial_engine::Engine;
 use phial_model::{
-    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Regime, Scratch, Span, TokenId,
+    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Outputs, Regime, Scratch, Span,
+    TokenId,
 };
 use phial_serve::{EngineHandle, ServedModel, Server, ServerOptions};
 use phial_text::{ChatTemplate, Tokenizer, Vocabulary};
@@ -17,18 +18,32 @@ pub const MODEL: &str = "fake/echo";
 /// Tokens of the context.
 pub const CONTEXT: usize = 512;
 
-const CONTROL: [&str; 5] = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"];
+const CONTROL: [&str; 7] = [
+    "<|endoftext|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<|tool_call|>",
+    "<|/tool_call|>",
+];
 const USER: TokenId = 258;
 const ASSISTANT: TokenId = 259;
 /// The token that ends a turn.
 pub const END: TokenId = 260;
+const CALL: TokenId = 261;
+const CALL_END: TokenId = 262;
 
-/// Repeats the last message of the user, but for these:
+/// Repeats the last message, of the user or of a tool, but for these:
 /// - `forever …` goes on with `x` until it is stopped;
 /// - `random` goes on with letters, all equally probable;
 /// - `hex 61ff` says these bytes;
+/// - `call …` says the rest between the tokens that mark calls; `|` is the end of them;
 /// - `end …` says the rest, ends its turn and, when that is ignored, says it again;
 /// - `panic` panics when it should speak.
+///
+/// A text without a turn to speak in goes on with the letters after its last, up to `z`, and then
+/// ends. The hidden state of a token is its id and 1.
 pub struct EchoModel {
     /// Time that a step takes.
     pub step_time: Duration,
@@ -42,20 +57,36 @@ impl EchoModel {
         Self { step_time, sequences: Mutex::default() }
     }
 
-    fn speak(&self, span: &Span<'_>, row: &mut [f32]) {
+    /// Fills the rows of logits that the span asks for.
+    fn speak(&self, span: &Span<'_>, rows: &mut [f32]) {
         let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
         let tokens = sequences.entry(span.blocks[0]).or_default();
         tokens.truncate(span.start);
         tokens.extend_from_slice(span.tokens);
-        if row.is_empty() {
-            return;
+        let count = rows.len() / self.vocabulary();
+        for (index, row) in rows.chunks_exact_mut(self.vocabulary()).enumerate() {
+            Self::answer(&tokens[..tokens.len() + 1 + index - count], row);
         }
-        let reply = tokens.iter().rposition(|&token| token == ASSISTANT).expect("a turn to speak");
+    }
+
+    /// The logits after `tokens`.
+    fn answer(tokens: &[TokenId], row: &mut [f32]) {
+        let Some(reply) = tokens.iter().rposition(|&token| token == ASSISTANT) else {
+            row.fill(0.0);
+            let last = tokens.last().copied().unwrap_or_default();
+            let next = if last == TokenId::from(b'z') { END } else { (last + 1) % 256 };
+            row[next as usize] = 50.0;
+            row[(next as usize + 1) % row.len()] = 40.0;
+            return;
+        };
         let said = tokens.len() - reply - 1;
         let from = tokens.iter().rposition(|&token| token == USER).map_or(0, |index| index + 1);
         let until = reply - usize::from(tokens[reply - 1] == END);
-        let asked: Vec<u8> = tokens[from..until].iter().map(|&token| token as u8).collect();
+        // The result of a tool, if one follows; its token is text for this vocabulary.
+        let asked = tokens[from..until].rsplit(|&token| token == END).next().unwrap_or_default();
+        let asked: Vec<u8> = asked.iter().map(|&token| token as u8).collect();
         let asked = String::from_utf8(asked).expect("prompts are text");
+        let asked = asked.strip_prefix("<|tool_response|>").unwrap_or(&asked).to_owned();
 
         row.fill(0.0);
         if asked == "random" {
@@ -77,6 +108,11 @@ fn script(asked: &str, said: usize) -> TokenId {
     } else if let Some(digits) = asked.strip_prefix("hex ") {
         let pairs = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("digits"));
         pairs.map(|pair| u8::from_str_radix(pair, 16).expect("digits")).collect()
+    } else if let Some(rest) = asked.strip_prefix("call ") {
+        return std::iter::once(CALL)
+            .chain(rest.bytes().map(|byte| if byte == b'|' { CALL_END } else { byte.into() }))
+            .nth(said)
+            .unwrap_or(END);
     } else if let Some(rest) = asked.strip_prefix("end ") {
         return rest.as_bytes().get(said % (rest.len() + 1)).map_or(END, |&b| TokenId::from(b));
     } else {
@@ -88,6 +124,10 @@ fn script(asked: &str, said: usize) -> TokenId {
 impl Forward for EchoModel {
     fn vocabulary(&self) -> usize {
         256 + CONTROL.len()
+    }
+
+    fn hidden_size(&self) -> usize {
+        2
     }
 
     fn context_max(&self) -> usize {
@@ -110,7 +150,14 @@ impl Forward for EchoModel {
     ) -> Logits<'s> {
         std::thread::sleep(self.step_time);
         let vocabulary = self.vocabulary();
-        let rows = |span: &Span<'_>| usize::from(span.outputs != phial_model::Outputs::None);
+        let rows = |span: &Span<'_>| match span.outputs {
+            Outputs::None | Outputs::Hidden => 0,
+            Outputs::Last(count) => count,
+        };
+        let read = batch.spans.iter().filter(|span| span.outputs == Outputs::Hidden);
+        let hidden: Vec<f32> =
+            read.flat_map(|span| span.tokens).flat_map(|&token| [token as f32, 1.0]).collect();
+        scratch.hidden_mut(hidden.len()).copy_from_slice(&hidden);
         let values = scratch.logits_mut(batch.spans.iter().map(rows).sum(), vocabulary);
         let mut rest = &mut *values;
         for span in batch.spans {

@@ -1,8 +1,18 @@
 //! The API as clients see it, over a model that says what it is told to.
 
+mod batches;
 mod client;
+mod completions;
+mod embeddings;
 mod errors;
+mod external;
 mod fake;
 mod lifecycle;
+mod messages;
+mod metrics;
+mod openapi;
 mod plain;
+mod responses;
 mod streamed;
+mod tokens;
+mod tools;

@@ -1,7 +1,7 @@
 //! Templates in Jinja, with the names and habits that Hugging Face gives them.
 
 use super::guard::Guard;
-use super::{clock, json};
+use super::{CallFormat, clock, hermes, json};
 use crate::added::AddedTokens;
 use crate::limits::{PROMPT_BYTES_MAX, TEMPLATE_BYTES_MAX, TEMPLATE_FUEL};
 use crate::{Error, ErrorKind, Message, Prompt, Tokenizer, ToolCall};
@@ -27,6 +27,10 @@ pub struct JinjaTemplate {
     added: Arc<AddedTokens>,
     bos: String,
     eos: String,
+    /// Whether it prints tools.
+    knows_tools: bool,
+    /// Whether it prints calls and their results.
+    knows_calls: bool,
 }
 
 impl JinjaTemplate {
@@ -47,16 +51,73 @@ impl JinjaTemplate {
         let text = |id: Option<u32>| {
             id.and_then(|id| tokenizer.token_text(id)).unwrap_or_default().to_owned()
         };
-        Ok(Self {
+        let mut template = Self {
             environment: Arc::new(environment),
             source: source.into(),
             added: Arc::clone(&tokenizer.added),
             bos: text(tokenizer.bos()),
             eos: text(tokenizer.eos()),
-        })
+            knows_tools: true,
+            knows_calls: true,
+        };
+        (template.knows_tools, template.knows_calls) = template.probe();
+        Ok(template)
+    }
+
+    /// Templates for calls in other formats than JSON objects are not told apart: a model that
+    /// takes tools is expected to be steered to this one.
+    pub(super) fn call_format(&self) -> CallFormat {
+        let phi4 = self.source.contains("<|tool_call|>") && !self.source.contains("<tool_call>");
+        if phi4 { CallFormat::Phi4 } else { CallFormat::Hermes }
+    }
+
+    /// Whether tools, and whether calls and results, come out of a conversation that has them.
+    fn probe(&self) -> (bool, bool) {
+        let parameters = json!({"type": "object", "properties": {}});
+        let function = json!({"name": "probe_tool", "description": "", "parameters": parameters});
+        let tools = json!([{"type": "function", "function": function}]);
+        let call = ToolCall {
+            name: "probe_call".into(),
+            arguments: json!({"probe_key": 1}),
+            // As long as those that some families insist on.
+            id: Some("call00001".into()),
+        };
+        let messages = [
+            Message::new("user", "probe_question"),
+            Message { tool_calls: vec![call], ..Message::new("assistant", "") },
+            Message {
+                tool_call_id: Some("call00001".into()),
+                ..Message::new("tool", "probe_result")
+            },
+        ];
+        let prints = |messages: &[Message], expected: &[&str]| {
+            self.render_as_it_is(messages, Some(&tools), true).is_ok_and(|prompt| {
+                let text = prompt.to_string();
+                expected.iter().all(|name| text.contains(name))
+            })
+        };
+        let calls = ["probe_call", "probe_key", "probe_result"];
+        (prints(&messages[..1], &["probe_tool"]), prints(&messages, &calls))
     }
 
     pub(super) fn render(
+        &self,
+        messages: &[Message],
+        tools: Option<&Value>,
+        add_generation_prompt: bool,
+    ) -> Result<Prompt, Error> {
+        let has_calls =
+            messages.iter().any(|message| message.role == "tool" || !message.tool_calls.is_empty());
+        let write_calls = has_calls && !self.knows_calls;
+        let (kept, written) = if self.knows_tools { (tools, None) } else { (None, tools) };
+        if written.is_none() && !write_calls {
+            return self.render_as_it_is(messages, kept, add_generation_prompt);
+        }
+        let messages = hermes::write_out(messages, written, write_calls);
+        self.render_as_it_is(&messages, kept, add_generation_prompt)
+    }
+
+    fn render_as_it_is(
         &self,
         messages: &[Message],
         tools: Option<&Value>,

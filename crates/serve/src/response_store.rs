@@ -1,0 +1,98 @@
+//! Responses that clients may fetch or go on from.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use phial_openai::{Item, ResponseObject};
+
+/// A response and what was new in the conversation before it.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredResponse {
+    pub response: ResponseObject,
+    pub input: Vec<Item>,
+}
+
+/// The last responses, in memory. When there are too many, the oldest go.
+#[derive(Debug)]
+pub(crate) struct ResponseStore {
+    inner: Mutex<Inner>,
+    count_max: usize,
+    bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    responses: HashMap<String, (usize, StoredResponse)>,
+    /// Oldest first; may name responses that were deleted.
+    order: VecDeque<String>,
+    bytes: usize,
+}
+
+impl ResponseStore {
+    /// An empty store of at most so many responses and bytes of JSON.
+    pub fn new(count_max: usize, bytes_max: usize) -> Self {
+        Self { inner: Mutex::default(), count_max, bytes_max }
+    }
+
+    /// Keeps a response. One that is larger than the store is not kept.
+    pub fn add(&self, stored: StoredResponse) {
+        let length = |json: Result<Vec<u8>, _>| json.map_or(usize::MAX, |json| json.len());
+        let bytes = length(serde_json::to_vec(&stored.response))
+            .saturating_add(length(serde_json::to_vec(&stored.input)));
+        if bytes > self.bytes_max || self.count_max == 0 {
+            return;
+        }
+        let mut inner = self.lock();
+        while inner.responses.len() >= self.count_max || inner.bytes + bytes > self.bytes_max {
+            let Some(oldest) = inner.order.pop_front() else { break };
+            inner.remove(&oldest);
+        }
+        let id = stored.response.id.clone();
+        inner.bytes += bytes;
+        inner.order.push_back(id.clone());
+        inner.responses.insert(id, (bytes, stored));
+    }
+
+    /// The response of this id.
+    pub fn get(&self, id: &str) -> Option<StoredResponse> {
+        self.lock().responses.get(id).map(|(_, stored)| stored.clone())
+    }
+
+    /// Whether there was a response of this id, which is gone now.
+    pub fn delete(&self, id: &str) -> bool {
+        let mut inner = self.lock();
+        let was_there = inner.remove(id);
+        if was_there {
+            inner.order.retain(|known| known != id);
+        }
+        was_there
+    }
+
+    /// All that was said up to the end of response `id`, oldest first. `None` if it, or one that
+    /// it goes on from, is not there any more; with the id of that one.
+    pub fn conversation(&self, id: &str) -> Result<Vec<Item>, String> {
+        let inner = self.lock();
+        let mut turns = Vec::new();
+        let mut next = Some(id.to_owned());
+        while let Some(id) = next {
+            let Some((_, stored)) = inner.responses.get(&id) else { return Err(id) };
+            turns.push(stored.response.output.clone());
+            turns.push(stored.input.clone());
+            next.clone_from(&stored.response.previous_response_id);
+        }
+        turns.reverse();
+        Ok(turns.concat())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, id: &str) -> bool {
+        let Some((bytes, _)) = self.responses.remove(id) else { return false };
+        self.bytes -= bytes;
+        true
+    }
+}
