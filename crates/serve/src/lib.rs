@@ -41,6 +41,7 @@ mod serving;
 mod sse;
 mod storage;
 mod tokens;
+mod usage;
 
 pub use engine_thread::{EngineHandle, EngineState};
 pub use limits::Limits;

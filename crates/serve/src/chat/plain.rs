@@ -2,12 +2,13 @@
 
 use axum::Json;
 use phial_openai::{
-    AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, ToolCall, Usage,
+    AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, ToolCall,
 };
 
 use super::{Head, finish_reason};
 use crate::answer::{Answer, Event};
 use crate::api_error::ApiError;
+use crate::usage::UsageSum;
 
 /// A choice as far as it has come.
 struct Draft {
@@ -30,7 +31,7 @@ pub(super) async fn respond(
             finish_reason: FinishReason::Length,
         })
         .collect();
-    let mut completion_tokens = 0;
+    let mut sum = UsageSum::default();
     while let Some((index, event)) = answer.next().await? {
         let draft = &mut drafts[index];
         match event {
@@ -51,7 +52,7 @@ pub(super) async fn respond(
             Event::CallEnd => {}
             Event::Finished { end, usage } => {
                 draft.finish_reason = finish_reason(&end);
-                completion_tokens += usage.generated_tokens;
+                sum.add(&usage);
             }
         }
     }
@@ -67,7 +68,7 @@ pub(super) async fn respond(
         created: head.created,
         model: head.model,
         choices: choices.collect(),
-        usage: Usage::new(head.prompt_tokens, completion_tokens),
+        usage: sum.of_prompt(head.prompt_tokens),
         system_fingerprint: head.fingerprint,
     }))
 }
