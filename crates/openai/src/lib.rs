@@ -38,7 +38,9 @@ pub use chat::response::{
     AssistantMessage, ChatChunk, ChatCompletion, Choice, ChunkChoice, ChunkUsage, Delta,
     FinishReason,
 };
-pub use chat::tools::{FunctionCall, FunctionTool, ToolCall, ToolChoice, Tools};
+pub use chat::tools::{
+    FunctionCall, FunctionTool, McpCall, McpServer, ToolCall, ToolChoice, Tools,
+};
 pub use completion::request::CompletionRequest;
 pub use completion::response::{
     Completion, CompletionChoice, CompletionLogprobs, LegacyTopLogprobs,

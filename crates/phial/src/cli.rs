@@ -102,6 +102,9 @@ pub struct Serve {
     /// Let web pages of every origin call the API
     #[arg(long)]
     pub cors: bool,
+    /// TOML file that names servers of tools (MCP), for requests that ask for them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Folder for /v1/files and /v1/batches, which are refused when not given
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,

@@ -3,12 +3,14 @@
 //! A dialect (chat completions, responses, messages) reads its own wire types, fills an [`Ask`],
 //! prepares it ([`prepare`], which may take a while), starts it ([`Prepared::start`]) and writes
 //! the [`Event`]s of the [`Answer`] in its own words. Whether it answers whole or in a stream, the
-//! events are the same.
+//! events are the same. [`Rounds`] stands in for [`Answer`] where the server may run tools itself.
 
 mod alignment;
 mod calls;
+mod offer;
 mod prepare;
 mod reader;
+mod rounds;
 mod tools;
 
 use std::collections::VecDeque;
@@ -22,8 +24,10 @@ use crate::engine_thread::{Submission, Update};
 use crate::server::Server;
 use reader::Reader;
 
+pub(crate) use offer::{ExternalCall, Offer, Wanted};
 pub(crate) use prepare::{count_tokens, prepare, render};
 pub(crate) use reader::finite;
+pub(crate) use rounds::{Rounds, Step};
 pub(crate) use tools::{Tool, ToolChoice, Tools};
 
 /// What a dialect asks of the model.

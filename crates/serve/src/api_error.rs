@@ -118,6 +118,12 @@ impl ApiError {
             .with_retry_after(RETRY_AFTER)
     }
 
+    /// A server of tools that this server uses does not answer.
+    pub(crate) fn external(label: &str, problem: &str) -> Self {
+        let message = format!("The tools of the server '{label}' cannot be used: {problem}.");
+        Self::new(StatusCode::BAD_GATEWAY, "server_error", "external_tools_unavailable", message)
+    }
+
     /// A mistake of this program. What it was is in the log.
     pub(crate) fn internal() -> Self {
         let message = "The server had an error while processing your request.".to_owned();

@@ -10,8 +10,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use phial_openai::{InvalidRequest, McpCall};
 
-use crate::answer::End;
+use crate::answer::{self, End, ExternalCall, Input, Offer, Rounds};
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::clock::unix_seconds;
@@ -30,21 +31,6 @@ struct Head {
     tools: bool,
 }
 
-impl Head {
-    fn new(server: &Server, chat: &convert::PreparedChat) -> Self {
-        Self {
-            id: server.ids().next("chatcmpl-"),
-            created: unix_seconds(),
-            model: server.model().id.clone(),
-            fingerprint: server.fingerprint().to_owned(),
-            choices: chat.prepared.choices(),
-            prompt_tokens: chat.prepared.prompt_tokens(),
-            logprobs: chat.logprobs,
-            tools: chat.tools,
-        }
-    }
-}
-
 /// Answers a chat.
 pub(crate) async fn create(
     State(server): State<Server>,
@@ -53,8 +39,25 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
     let for_task = server.clone();
-    let chat = blocking(move || convert::prepare(&for_task, &body)).await?;
-    let head = Head::new(&server, &chat);
+    let mut chat = blocking(move || convert::read(&for_task, &body)).await?;
+    let Input::Chat { tools, .. } = &mut chat.ask.input else { return Err(ApiError::internal()) };
+    let offer = Offer::gather(&server, &chat.wanted, tools).await?;
+    if offer.is_some() && chat.ask.choices > 1 {
+        return Err(InvalidRequest::value("n", "tools of servers go with one choice only.").into());
+    }
+    let external = offer.map(|offer| (offer, chat.ask.clone()));
+    let (ask, for_task) = (chat.ask, server.clone());
+    let prepared = blocking(move || answer::prepare(&for_task, ask)).await?;
+    let head = Head {
+        id: server.ids().next("chatcmpl-"),
+        created: unix_seconds(),
+        model: server.model().id.clone(),
+        fingerprint: server.fingerprint().to_owned(),
+        choices: prepared.choices(),
+        prompt_tokens: prepared.prompt_tokens(),
+        logprobs: chat.logprobs,
+        tools: chat.tools,
+    };
     tracing::debug!(
         id = head.id,
         prompt_tokens = head.prompt_tokens,
@@ -62,10 +65,27 @@ pub(crate) async fn create(
         streamed = chat.stream.is_some(),
         "submitting"
     );
-    let answer = chat.prepared.start(&server)?;
+    let rounds = Rounds::start(&server, prepared, external)?;
     match chat.stream {
-        Some(options) => Ok(streamed::respond(&server, head, answer, options)),
-        None => Ok(plain::respond(head, answer).await?.into_response()),
+        Some(options) => Ok(streamed::respond(&server, head, rounds, options)),
+        None => Ok(plain::respond(head, rounds).await?.into_response()),
+    }
+}
+
+/// A call that the server ran, in the words of the API.
+fn mcp_call(call: ExternalCall) -> McpCall {
+    let (output, error) = match call.result {
+        Ok(output) => (Some(output), None),
+        Err(error) => (None, Some(error)),
+    };
+    McpCall {
+        id: call.id,
+        kind: McpCall::KIND,
+        server_label: call.server,
+        name: call.tool,
+        arguments: call.arguments,
+        output,
+        error,
     }
 }
 

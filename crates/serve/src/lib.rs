@@ -21,6 +21,7 @@ mod clock;
 mod completions;
 mod embeddings;
 mod engine_thread;
+mod external;
 mod files;
 mod health;
 mod ids;
@@ -44,6 +45,7 @@ mod tokens;
 mod usage;
 
 pub use engine_thread::{EngineHandle, EngineState};
+pub use external::{ExternalError, ExternalFuture, ExternalTool, ExternalTools};
 pub use limits::Limits;
 pub use router::{router, routes};
 pub use server::{Cors, ServedModel, Server, ServerOptions};

@@ -16,6 +16,12 @@ pub struct Limits {
     pub choices_max: usize,
     /// Bytes of a stop string: as much text as this may be held back while streaming.
     pub stop_string_bytes_max: usize,
+    /// How often the model is asked again with the results of external tools, within one request.
+    pub external_rounds_max: usize,
+    /// Time in which an external tool must have answered.
+    pub external_call_time_max: Duration,
+    /// Bytes of the result of an external tool: it becomes part of the prompt.
+    pub external_result_bytes_max: usize,
     /// Responses that are stored, in memory; beyond that the oldest go.
     pub responses_max: usize,
     /// Bytes of JSON of the responses that are stored, their inputs included.
@@ -31,6 +37,9 @@ impl Default for Limits {
             messages_max: 4096,
             choices_max: 8,
             stop_string_bytes_max: 256,
+            external_rounds_max: 8,
+            external_call_time_max: Duration::from_secs(60),
+            external_result_bytes_max: MIB / 4,
             responses_max: 1024,
             responses_bytes_max: 64 * MIB,
         }

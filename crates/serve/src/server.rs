@@ -10,6 +10,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::api_error::ApiError;
 use crate::engine_thread::EngineHandle;
+use crate::external::ExternalTools;
 use crate::ids::Ids;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -61,6 +62,8 @@ pub struct ServerOptions {
     /// How long answers may go on once the server is asked to end; then they are cut with an
     /// error.
     pub shutdown_grace: Duration,
+    /// Tools that the server runs itself, for requests that ask for them.
+    pub external_tools: Option<Arc<dyn ExternalTools>>,
 }
 
 impl Default for ServerOptions {
@@ -72,6 +75,7 @@ impl Default for ServerOptions {
             ping_interval: Duration::from_secs(10),
             storage: None,
             shutdown_grace: Duration::from_secs(30),
+            external_tools: None,
         }
     }
 }

@@ -86,6 +86,9 @@ fn prompt(server: &Server, mut body: Value) -> Result<Prompt, ApiError> {
     }
     let chat = ChatRequest::from_json(body.to_string().as_bytes())?;
     server.check_model(&chat.model)?;
+    if !chat.tools.servers.is_empty() {
+        return Err(InvalidRequest::unsupported_beyond("tools", "those of type 'function'").into());
+    }
     let Ask { input, input_field, .. } = chat::ask(chat);
     match input {
         Input::Chat { messages, tools } => Ok(render(server, &messages, &tools, input_field)?),

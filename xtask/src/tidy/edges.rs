@@ -11,13 +11,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("phial-hub", &[]),
     ("phial-kernels", &["phial-tensor"]),
     ("phial-formats", &["phial-tensor"]),
+    ("phial-grammar", &["phial-text"]),
     ("phial-model", &["phial-tensor", "phial-kernels", "phial-formats"]),
     (
         "phial-convert",
         &["phial-tensor", "phial-formats", "phial-kernels", "phial-model", "phial-text"],
     ),
-    ("phial-engine", &["phial-model", "phial-text"]),
-    ("phial-serve", &["phial-openai", "phial-engine", "phial-text", "phial-model"]),
+    ("phial-engine", &["phial-model", "phial-grammar", "phial-text"]),
+    (
+        "phial-serve",
+        &["phial-openai", "phial-engine", "phial-grammar", "phial-text", "phial-model"],
+    ),
+    ("phial-mcp", &["phial-serve"]),
     ("phial", &["*"]),
     ("xtask", &[]),
 ];

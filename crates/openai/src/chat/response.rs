@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::chat::logprobs::ChoiceLogprobs;
-use crate::chat::tools::ToolCall;
+use crate::chat::tools::{McpCall, ToolCall};
 use crate::usage::Usage;
 
 /// A whole answer.
@@ -55,6 +55,9 @@ pub struct AssistantMessage {
     /// What is called; the key is missing if nothing is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
+    /// What this server called before; the key is missing if that was nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mcp_calls: Vec<McpCall>,
 }
 
 impl AssistantMessage {
@@ -62,7 +65,7 @@ impl AssistantMessage {
     pub fn new(content: String, tool_calls: Vec<ToolCall>) -> Self {
         let silent = content.is_empty() && !tool_calls.is_empty();
         let content = (!silent).then_some(content);
-        Self { role: "assistant", content, refusal: None, tool_calls }
+        Self { role: "assistant", content, refusal: None, tool_calls, mcp_calls: Vec::new() }
     }
 }
 
@@ -169,6 +172,13 @@ pub enum Delta {
         /// Some more of the JSON.
         arguments: String,
     },
+    /// This server ran a tool.
+    McpCall {
+        /// Which of the choice, from 0.
+        index: usize,
+        /// The call with its result.
+        call: McpCall,
+    },
     /// The last piece.
     End,
 }
@@ -212,6 +222,16 @@ impl Serialize for Delta {
             arguments: &'a str,
         }
         #[derive(Serialize)]
+        struct McpCalls<'a> {
+            mcp_calls: [IndexedMcpCall<'a>; 1],
+        }
+        #[derive(Serialize)]
+        struct IndexedMcpCall<'a> {
+            index: usize,
+            #[serde(flatten)]
+            call: &'a McpCall,
+        }
+        #[derive(Serialize)]
         struct Nothing {}
         match self {
             Self::Role { content } => {
@@ -228,6 +248,10 @@ impl Serialize for Delta {
                 let function = FunctionMore { arguments };
                 let call = CallMore { index: *index, function };
                 Calls { tool_calls: [call] }.serialize(serializer)
+            }
+            Self::McpCall { index, call } => {
+                McpCalls { mcp_calls: [IndexedMcpCall { index: *index, call }] }
+                    .serialize(serializer)
             }
             Self::End => Nothing {}.serialize(serializer),
         }

@@ -33,11 +33,23 @@ pub enum ToolChoice {
     Function(String),
 }
 
+/// A server of tools that this server is to use. An extension of chat: as in the responses API,
+/// for servers that this server knows by their label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct McpServer {
+    /// Its label.
+    pub label: String,
+    /// Only these of its tools; `None`: all.
+    pub allowed: Option<Vec<String>>,
+}
+
 /// The tools of a request and its terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tools {
-    /// In the order of the request.
+    /// Functions of the client, in the order of the request.
     pub list: Vec<FunctionTool>,
+    /// Servers of tools, each once.
+    pub servers: Vec<McpServer>,
     /// Whether to call.
     pub choice: ToolChoice,
     /// Names of the only tools that may be called, each of the list; `None`: all.
@@ -68,8 +80,20 @@ impl Tools {
             ));
         }
         let mut list: Vec<FunctionTool> = Vec::with_capacity(given.len());
+        let mut servers: Vec<McpServer> = Vec::new();
         for (index, value) in given.iter().enumerate() {
             let path = format!("{}[{index}]", fields.path("tools"));
+            if value.get("type").is_some_and(|kind| kind == "mcp") {
+                let server = McpServer::read(value, &path)?;
+                if servers.iter().any(|other| other.label == server.label) {
+                    return Err(InvalidRequest::value(
+                        format!("{path}.server_label"),
+                        format_args!("'{}' is given twice.", server.label),
+                    ));
+                }
+                servers.push(server);
+                continue;
+            }
             let tool = FunctionTool::read(value, &path)?;
             if list.iter().any(|other| other.name == tool.name) {
                 return Err(InvalidRequest::value(
@@ -79,10 +103,54 @@ impl Tools {
             }
             list.push(tool);
         }
-        let (choice, allowed) = read_choice(fields, &list)?;
+        let (choice, allowed) = read_choice(fields, &list, list.is_empty() && servers.is_empty())?;
         let parallel = fields.boolean("parallel_tool_calls")?.unwrap_or(true);
-        Ok(Self { list, choice, allowed, parallel })
+        Ok(Self { list, servers, choice, allowed, parallel })
     }
+}
+
+impl McpServer {
+    fn read(value: &Value, path: &str) -> Result<Self, InvalidRequest> {
+        let server = Fields::of(value, path)?;
+        server.required("server_label")?;
+        let label = server.string("server_label")?.unwrap_or_default().to_owned();
+        // A request must not make this server speak to whom it likes.
+        for name in ["server_url", "connector_id", "tunnel_id", "authorization", "headers"] {
+            if server.get(name).is_some() {
+                return Err(InvalidRequest::unsupported_beyond(
+                    server.path(name),
+                    "servers of the configuration, named by 'server_label'",
+                ));
+            }
+        }
+        // The official default, which asks before each call, is not offered.
+        if server.get("require_approval").is_none_or(|approval| approval != "never") {
+            let path = server.path("require_approval");
+            return Err(InvalidRequest::unsupported_beyond(path, "'never', which must be given"));
+        }
+        let names = match server.get("allowed_tools") {
+            Some(filter @ Value::Object(_)) => {
+                let filter = Fields::of(filter, server.path("allowed_tools"))?;
+                if filter.get("read_only").is_some() {
+                    return Err(InvalidRequest::unsupported(filter.path("read_only")));
+                }
+                read_names(&filter, "tool_names")?
+            }
+            _ => read_names(&server, "allowed_tools")?,
+        };
+        Ok(Self { label, allowed: names })
+    }
+}
+
+fn read_names(fields: &Fields<'_>, name: &str) -> Result<Option<Vec<String>>, InvalidRequest> {
+    let Some(list) = fields.array(name)? else { return Ok(None) };
+    let names = list.iter().enumerate().map(|(index, value)| {
+        value.as_str().map(str::to_owned).ok_or_else(|| {
+            let path = format!("{}[{index}]", fields.path(name));
+            InvalidRequest::wrong_type(path, "a string", type_name(value))
+        })
+    });
+    names.collect::<Result<_, _>>().map(Some)
 }
 
 impl FunctionTool {
@@ -97,7 +165,10 @@ impl FunctionTool {
             other => {
                 return Err(InvalidRequest::value(
                     tool.path("type"),
-                    format_args!("'{other}' is no kind of tool. Supported values are: 'function'."),
+                    format_args!(
+                        "'{other}' is no kind of tool. Supported values are: 'function' and \
+                         'mcp'."
+                    ),
                 ));
             }
         }
@@ -143,7 +214,11 @@ fn refuse_functions(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
 
 type Choice = (ToolChoice, Option<Vec<String>>);
 
-fn read_choice(fields: &Fields<'_>, list: &[FunctionTool]) -> Result<Choice, InvalidRequest> {
+fn read_choice(
+    fields: &Fields<'_>,
+    list: &[FunctionTool],
+    none_given: bool,
+) -> Result<Choice, InvalidRequest> {
     let path = fields.path("tool_choice");
     let choice = match fields.get("tool_choice") {
         None => return Ok((ToolChoice::Auto, None)),
@@ -169,7 +244,7 @@ fn read_choice(fields: &Fields<'_>, list: &[FunctionTool]) -> Result<Choice, Inv
             ));
         }
     };
-    if list.is_empty() {
+    if none_given {
         return Err(InvalidRequest::value(path, "only allowed when 'tools' are specified."));
     }
     Ok(choice)
@@ -322,4 +397,29 @@ impl ToolCall {
         let arguments = function.string("arguments")?.unwrap_or_default().to_owned();
         Ok(Self::new(id, name, arguments))
     }
+}
+
+/// A call of a tool that this server ran. An extension of chat: as in the responses API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct McpCall {
+    /// `mcp_…`
+    pub id: String,
+    /// Always `mcp_call`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The server of the tool.
+    pub server_label: String,
+    /// The tool.
+    pub name: String,
+    /// A JSON object as text, unless the model failed to write one.
+    pub arguments: String,
+    /// What it gave.
+    pub output: Option<String>,
+    /// Why it gave nothing.
+    pub error: Option<String>,
+}
+
+impl McpCall {
+    /// The value of `type`.
+    pub const KIND: &'static str = "mcp_call";
 }

@@ -162,7 +162,7 @@ fn read_tools(fields: &Fields<'_>) -> Result<Tools, InvalidRequest> {
         list.push(tool);
     }
     let (choice, parallel) = read_choice(fields, &list)?;
-    Ok(Tools { list, choice, allowed: None, parallel })
+    Ok(Tools { list, servers: Vec::new(), choice, allowed: None, parallel })
 }
 
 fn read_tool(fields: &Fields<'_>) -> Result<FunctionTool, InvalidRequest> {

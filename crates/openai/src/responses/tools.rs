@@ -25,7 +25,7 @@ pub(super) fn read_tools(fields: &Fields<'_>) -> Result<Tools, InvalidRequest> {
     }
     let (choice, allowed) = read_choice(fields, &list)?;
     let parallel = fields.boolean("parallel_tool_calls")?.unwrap_or(true);
-    Ok(Tools { list, choice, allowed, parallel })
+    Ok(Tools { list, servers: Vec::new(), choice, allowed, parallel })
 }
 
 fn read_tool(fields: &Fields<'_>) -> Result<FunctionTool, InvalidRequest> {

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use phial_engine::{Engine, Limits};
 use phial_model::{Forward, Model, Precision};
-use phial_serve::{Cors, EngineHandle, ServedModel, Server, ServerOptions, Storage, StorageLimits};
+use phial_serve::{
+    Cors, EngineHandle, ExternalTools, ServedModel, Server, ServerOptions, Storage, StorageLimits,
+};
 use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
@@ -26,8 +28,12 @@ const CACHE_BYTES_MIN: u64 = 256 << 20;
 /// How long answers may go on after a signal to stop. Service managers kill after ten seconds.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
+/// Patience for servers of tools to start.
+const TOOLS_TIME_MAX: Duration = Duration::from_secs(30);
+
 pub fn run(arguments: &cli::Serve) -> Result<()> {
     log_to_stderr();
+    let tools = arguments.config.as_deref().map(servers_of_tools).transpose()?;
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
     let (mut model, text) = bundle.text()?;
@@ -51,8 +57,10 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     };
     let cors = if arguments.cors { Cors::AnyOrigin } else { Cors::Off };
     let shutdown_grace = SHUTDOWN_GRACE;
+    let external_tools = tools.clone().map(|tools| tools as Arc<dyn ExternalTools>);
     let storage = arguments.files.as_deref().map(open_storage).transpose()?;
-    let options = ServerOptions { cors, storage, shutdown_grace, ..ServerOptions::default() };
+    let options =
+        ServerOptions { cors, storage, shutdown_grace, external_tools, ..ServerOptions::default() };
     eprintln!(
         "{name}: context {context} tokens, keys and values in {}, {} threads, {}",
         kv_element.name(),
@@ -69,11 +77,31 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         let address = listener.local_addr().context("cannot read the address")?;
         // Before anybody can know that the server runs.
         let stop = stop_signal()?;
+        if let Some(tools) = tools {
+            connect(&tools).await?;
+        }
         // A server whose output nobody reads serves all the same.
         let _ = greet(address, &name);
         let server = Server::new(served, EngineHandle::start(engine), options);
         phial_serve::serve(server, listener, stop).await.context("the server stopped")
     })
+}
+
+/// The servers of tools that a configuration file names.
+fn servers_of_tools(file: &Path) -> Result<Arc<phial_mcp::Servers>> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let config = phial_mcp::Config::parse(&text).with_context(|| format!("{shown}"))?;
+    Ok(Arc::new(phial_mcp::Servers::new(config)))
+}
+
+/// Shows what tools there are, or fails before anybody relies on them.
+async fn connect(tools: &phial_mcp::Servers) -> Result<()> {
+    let counts = tokio::time::timeout(TOOLS_TIME_MAX, tools.connect());
+    for (label, count) in counts.await.context("the servers of tools do not answer")?? {
+        eprintln!("tools of '{label}': {count}");
+    }
+    Ok(())
 }
 
 fn open_storage(folder: &Path) -> Result<Arc<Storage>> {

@@ -4,20 +4,22 @@ use phial_engine::SamplingOptions;
 use phial_openai::{ChatRequest, InvalidRequest, StreamOptions};
 use phial_text::{Message, ToolCall};
 
-use crate::answer::{self, Ask, Input, Prepared, Tool, ToolChoice, Tools};
+use crate::answer::{Ask, Input, Tool, ToolChoice, Tools, Wanted};
 use crate::api_error::ApiError;
 use crate::server::Server;
 
-/// A chat that the engine can take.
-pub(super) struct PreparedChat {
-    pub prepared: Prepared,
+/// A chat that was read.
+pub(super) struct Chat {
+    pub ask: Ask,
+    /// Servers whose tools are to be offered too.
+    pub wanted: Vec<Wanted>,
     pub logprobs: bool,
     pub tools: bool,
     pub stream: Option<StreamOptions>,
 }
 
-/// Reads, checks and tokenises a body. Takes time in proportion to its length.
-pub(super) fn prepare(server: &Server, body: &[u8]) -> Result<PreparedChat, ApiError> {
+/// Reads and checks a body. Takes time in proportion to its length.
+pub(super) fn read(server: &Server, body: &[u8]) -> Result<Chat, ApiError> {
     let chat = ChatRequest::from_json(body)?;
     server.check_model(&chat.model)?;
     let messages_max = server.options().limits.messages_max;
@@ -34,9 +36,14 @@ pub(super) fn prepare(server: &Server, body: &[u8]) -> Result<PreparedChat, ApiE
     }
     let logprobs = chat.logprobs.is_some();
     let stream = chat.stream;
-    let tools = !chat.tools.list.is_empty();
-    let prepared = answer::prepare(server, ask(chat))?;
-    Ok(PreparedChat { prepared, logprobs, tools, stream })
+    let tools = !chat.tools.list.is_empty() || !chat.tools.servers.is_empty();
+    let wanted = chat
+        .tools
+        .servers
+        .iter()
+        .map(|wanted| Wanted { server: wanted.label.clone(), allowed: wanted.allowed.clone() })
+        .collect();
+    Ok(Chat { ask: ask(chat), wanted, logprobs, tools, stream })
 }
 
 /// What a chat asks for.

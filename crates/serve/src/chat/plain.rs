@@ -2,11 +2,11 @@
 
 use axum::Json;
 use phial_openai::{
-    AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, ToolCall,
+    AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, McpCall, ToolCall,
 };
 
-use super::{Head, finish_reason};
-use crate::answer::{Answer, Event};
+use super::{Head, finish_reason, mcp_call};
+use crate::answer::{Event, Rounds, Step};
 use crate::api_error::ApiError;
 use crate::usage::UsageSum;
 
@@ -14,6 +14,7 @@ use crate::usage::UsageSum;
 struct Draft {
     text: String,
     calls: Vec<ToolCall>,
+    mcp_calls: Vec<McpCall>,
     logprobs: Option<ChoiceLogprobs>,
     finish_reason: FinishReason,
 }
@@ -21,19 +22,27 @@ struct Draft {
 /// Waits for all choices.
 pub(super) async fn respond(
     head: Head,
-    mut answer: Answer,
+    mut rounds: Rounds,
 ) -> Result<Json<ChatCompletion>, ApiError> {
     let mut drafts: Vec<Draft> = (0..head.choices)
         .map(|_| Draft {
             text: String::new(),
             calls: Vec::new(),
+            mcp_calls: Vec::new(),
             logprobs: head.logprobs.then(ChoiceLogprobs::default),
             finish_reason: FinishReason::Length,
         })
         .collect();
     let mut sum = UsageSum::default();
-    while let Some((index, event)) = answer.next().await? {
+    while let Some((index, step)) = rounds.next().await? {
         let draft = &mut drafts[index];
+        let event = match step {
+            Step::Event(event) => event,
+            Step::External(call) => {
+                draft.mcp_calls.push(mcp_call(call));
+                continue;
+            }
+        };
         match event {
             Event::Text { text, logprobs } => {
                 draft.text.push_str(&text);
@@ -58,7 +67,10 @@ pub(super) async fn respond(
     }
     let choices = drafts.into_iter().enumerate().map(|(index, draft)| Choice {
         index,
-        message: AssistantMessage::new(draft.text, draft.calls),
+        message: AssistantMessage {
+            mcp_calls: draft.mcp_calls,
+            ..AssistantMessage::new(draft.text, draft.calls)
+        },
         logprobs: draft.logprobs,
         finish_reason: draft.finish_reason,
     });
@@ -68,7 +80,7 @@ pub(super) async fn respond(
         created: head.created,
         model: head.model,
         choices: choices.collect(),
-        usage: sum.of_prompt(head.prompt_tokens),
+        usage: sum.of_prompt(head.prompt_tokens + rounds.later_prompt_tokens()),
         system_fingerprint: head.fingerprint,
     }))
 }

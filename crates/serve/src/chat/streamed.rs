@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{
-    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, StreamOptions,
+    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, McpCall, StreamOptions,
 };
 
-use super::{Head, finish_reason};
-use crate::answer::{Answer, Event};
+use super::{Head, finish_reason, mcp_call};
+use crate::answer::{Event, Rounds, Step};
 use crate::api_error::ApiError;
 use crate::server::Server;
 use crate::sse;
@@ -20,13 +20,13 @@ use crate::usage::UsageSum;
 pub(super) fn respond(
     server: &Server,
     head: Head,
-    answer: Answer,
+    rounds: Rounds,
     options: StreamOptions,
 ) -> Response {
     let head_choices = head.choices;
     let mut chunks = Chunks {
         head,
-        answer,
+        rounds,
         spoken: vec![Spoken::default(); head_choices],
         include_usage: options.include_usage,
         usage: UsageSum::default(),
@@ -44,7 +44,7 @@ pub(super) fn respond(
 /// The chunks of an answer. Dropped with the connection, and the answer with it.
 struct Chunks {
     head: Head,
-    answer: Answer,
+    rounds: Rounds,
     /// Per choice.
     spoken: Vec<Spoken>,
     include_usage: bool,
@@ -61,6 +61,7 @@ struct Spoken {
     role: bool,
     /// Calls that have begun.
     calls: usize,
+    mcp_calls: usize,
 }
 
 impl sse::Source for Chunks {
@@ -72,9 +73,12 @@ impl sse::Source for Chunks {
             if self.ended {
                 return None;
             }
-            match tokio::time::timeout(self.ping_interval, self.answer.next()).await {
+            match tokio::time::timeout(self.ping_interval, self.rounds.next()).await {
                 Err(_) => return Some(sse::PING),
-                Ok(Ok(Some((index, event)))) => self.take(index, event),
+                Ok(Ok(Some((index, Step::Event(event))))) => self.take(index, event),
+                Ok(Ok(Some((index, Step::External(call))))) => {
+                    self.send_mcp_call(index, mcp_call(call));
+                }
                 Ok(Ok(None)) => self.end(),
                 Ok(Err(error)) => self.fail(&error),
             }
@@ -110,6 +114,13 @@ impl Chunks {
                 self.send_piece(index, Delta::End, None, Some(finish_reason(&end)));
             }
         }
+    }
+
+    fn send_mcp_call(&mut self, choice: usize, call: McpCall) {
+        self.send_role(choice, false);
+        let index = self.spoken[choice].mcp_calls;
+        self.spoken[choice].mcp_calls += 1;
+        self.send_piece(choice, Delta::McpCall { index, call }, None, None);
     }
 
     /// Sends the first piece, the first time.
@@ -151,7 +162,8 @@ impl Chunks {
 
     fn end(&mut self) {
         if self.include_usage {
-            let usage = self.usage.of_prompt(self.head.prompt_tokens);
+            let prompt_tokens = self.head.prompt_tokens + self.rounds.later_prompt_tokens();
+            let usage = self.usage.of_prompt(prompt_tokens);
             self.send_chunk(Vec::new(), ChunkUsage::Known(usage));
         }
         self.ready.push_back(sse::DONE);

@@ -32,7 +32,7 @@ pub const END: TokenId = 260;
 const CALL: TokenId = 261;
 const CALL_END: TokenId = 262;
 
-/// Repeats the last message of the user, but for these:
+/// Repeats the last message, of the user or of a tool, but for these:
 /// - `forever …` goes on with `x` until it is stopped;
 /// - `random` goes on with letters, all equally probable;
 /// - `hex 61ff` says these bytes;
@@ -86,8 +86,11 @@ impl EchoModel {
         let said = tokens.len() - reply - 1;
         let from = tokens.iter().rposition(|&token| token == USER).map_or(0, |index| index + 1);
         let until = reply - usize::from(tokens[reply - 1] == END);
-        let asked: Vec<u8> = tokens[from..until].iter().map(|&token| token as u8).collect();
+        // The result of a tool, if one follows; its token is text for this vocabulary.
+        let asked = tokens[from..until].rsplit(|&token| token == END).next().unwrap_or_default();
+        let asked: Vec<u8> = asked.iter().map(|&token| token as u8).collect();
         let asked = String::from_utf8(asked).expect("prompts are text");
+        let asked = asked.strip_prefix("<|tool_response|>").unwrap_or(&asked).to_owned();
 
         row.fill(0.0);
         if asked == "random" {

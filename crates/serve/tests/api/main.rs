@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod embeddings;
 mod errors;
+mod external;
 mod fake;
 mod lifecycle;
 mod messages;
