@@ -15,6 +15,8 @@ pub struct Machine {
     pub commit: String,
     /// `2026-01-31`.
     pub date: String,
+    /// `23:59`, UTC.
+    pub time: String,
 }
 
 impl Machine {
@@ -24,6 +26,8 @@ impl Machine {
         let memory_info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let kilobytes = field(&memory_info, "MemTotal").and_then(|text| text.split(' ').next());
         let kilobytes: u64 = kilobytes.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = now.map_or(0, |elapsed| elapsed.as_secs());
         let is_changed = !said("git", &["status", "--porcelain"]).is_empty();
         let commit = said("git", &["rev-parse", "--short=12", "HEAD"]);
         Self {
@@ -32,7 +36,8 @@ impl Machine {
             memory_gib: (kilobytes + (1 << 19)) >> 20,
             kernel: said("uname", &["-sr"]),
             commit: if is_changed { format!("{commit} with changes") } else { commit },
-            date: today(),
+            date: date(seconds / 86_400),
+            time: format!("{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60),
         }
     }
 
@@ -48,6 +53,7 @@ impl Machine {
         json!({
             "cpu": self.cpu, "cores": self.cores, "memory_gib": self.memory_gib,
             "kernel": self.kernel, "commit": self.commit, "date": self.date,
+            "time": self.time,
         })
     }
 }
@@ -61,11 +67,6 @@ fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stderr(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.unwrap_or_else(|_| "unknown".to_owned())
-}
-
-fn today() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    date(now.map_or(0, |elapsed| elapsed.as_secs() / 86_400))
 }
 
 /// The Gregorian date of a day counted from 1970.

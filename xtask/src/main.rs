@@ -19,6 +19,7 @@ mod tidy;
 mod tiers;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -31,8 +32,10 @@ Usage: cargo xtask TASK
                               end-to-end
   tidy                        the rules of the workspace, one violation a line
   goldens                     compares goldens/ with the folder they were copied from
-  bench-peers [--model starter|phi-4-mini] [--threads 2] [--runs 3]
-                              speed beside llama.cpp on the same file, into bench/record/
+  bench-peers [--model phi-4-mini|starter|FILE] [--only NAME,NAME] [--runs 3] [--threads 2]
+              [--phial PROGRAM]
+                              speed beside llama.cpp on the same files, into bench/record/
+                              (bench/README.md)
 ";
 
 fn main() -> ExitCode {
@@ -68,13 +71,20 @@ fn run(arguments: &[String]) -> Result<bool> {
             goldens::compare(&Workspace::open()?)
         }
         "bench-peers" => {
-            options.allow(&["--model", "--threads", "--runs"])?;
+            options.allow(&["--model", "--only", "--runs", "--threads", "--phial"])?;
             let plan = peers::Plan {
-                model: options.text("--model")?.unwrap_or("starter").to_owned(),
+                model: options.text("--model")?.unwrap_or("phi-4-mini").to_owned(),
                 threads: options.number("--threads", 2)?,
                 runs: options.number("--runs", 3)?,
+                only: options.text("--only")?.map(str::to_owned),
+                phial: options.text("--phial")?.map(PathBuf::from),
             };
             peers::run(&Workspace::open()?, &plan)?;
+            Ok(true)
+        }
+        peers::NEIGHBOUR_TASK => {
+            options.allow(&[])?;
+            peers::be_busy();
             Ok(true)
         }
         "help" | "--help" | "-h" => {

@@ -20,6 +20,9 @@ const CHUNK_TOKENS: usize = 512;
 /// Tokens that warm caches and the pool before anything is measured.
 const WARM_UP_TOKENS: usize = 64;
 
+/// Steps of generation that do the same for it.
+const WARM_UP_STEPS: usize = 2;
+
 pub fn run(arguments: &cli::Bench) -> Result<()> {
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let start = Instant::now();
@@ -40,7 +43,8 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
     bench.prefill(arguments.prompt.min(WARM_UP_TOKENS));
     let prefill =
         Speeds::measure(arguments.repeat, arguments.prompt, || bench.prefill(arguments.prompt));
-    bench.fill(arguments.depth);
+    bench.fill(arguments.depth, arguments.prompt);
+    bench.decode(arguments.depth, arguments.generate.min(WARM_UP_STEPS));
     let generated = arguments.generate * arguments.streams;
     let decode = Speeds::measure(arguments.repeat, generated, || {
         bench.decode(arguments.depth, arguments.generate)
@@ -50,7 +54,8 @@ pub fn run(arguments: &cli::Bench) -> Result<()> {
         located: &located,
         model,
         load_seconds,
-        overhead_bytes: overhead_bytes(model, &bench.kv),
+        anonymous_bytes: anonymous_bytes(),
+        kv_bytes: (bench.kv.block_count() * bench.kv.layout().block_bytes()) as u64,
         ceilings,
         prefill_ceiling: work.prefill(&ceilings, arguments.prompt),
         decode_ceiling: work.decode(&ceilings, arguments.streams, step_bytes(model, arguments)),
@@ -75,13 +80,10 @@ fn step_bytes(model: &Model, arguments: &cli::Bench) -> f64 {
     model.packed_bytes() as f64 + arguments.streams as f64 * positions * position_bytes
 }
 
-/// Resident memory beside packed weights, keys and values: program, vocabulary, buffers. `None`
-/// where the system does not tell. Pages of mapped files count for nobody: they can be given back.
-fn overhead_bytes(model: &Model, kv: &KvPool) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let resident = system::bytes_of(&status, "RssAnon:")?;
-    let expected = model.packed_bytes() + kv.block_count() * kv.layout().block_bytes();
-    resident.checked_sub(expected as u64)
+/// Resident memory that belongs to no file. `None` where the system does not tell. Pages of mapped
+/// files count for nobody: they can be given back.
+fn anonymous_bytes() -> Option<u64> {
+    system::bytes_of(&system::read("/proc/self/status")?, "RssAnon:")
 }
 
 /// Speeds of several runs of the same work, in tokens per second.
@@ -137,7 +139,9 @@ struct Outcome<'a> {
     located: &'a Located,
     model: &'a Model,
     load_seconds: f64,
-    overhead_bytes: Option<u64>,
+    anonymous_bytes: Option<u64>,
+    /// Memory of keys and values.
+    kv_bytes: u64,
     ceilings: Ceilings,
     /// Tokens per second.
     prefill_ceiling: f64,
@@ -148,6 +152,11 @@ struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// Resident memory beside packed weights, keys and values: program, vocabulary, buffers.
+    fn overhead_bytes(&self) -> Option<u64> {
+        self.anonymous_bytes?.checked_sub(self.model.packed_bytes() as u64 + self.kv_bytes)
+    }
+
     fn json(&self, arguments: &cli::Bench) -> serde_json::Value {
         let compute = self.model.compute();
         json!({
@@ -156,7 +165,9 @@ impl Outcome<'_> {
             "tier": compute.tier.name(),
             "load_seconds": self.load_seconds,
             "packed_bytes": self.model.packed_bytes(),
-            "overhead_bytes": self.overhead_bytes,
+            "overhead_bytes": self.overhead_bytes(),
+            "anonymous_bytes": self.anonymous_bytes,
+            "kv_bytes": self.kv_bytes,
             "prompt_tokens": arguments.prompt,
             "generated_tokens": arguments.generate,
             "depth": arguments.depth,
@@ -187,7 +198,7 @@ impl Outcome<'_> {
             self.ceilings.float / 1e9
         )?;
         let packed = memory::show(self.model.packed_bytes() as u64);
-        let overhead = self.overhead_bytes.map_or_else(
+        let overhead = self.overhead_bytes().map_or_else(
             || "unknown beside them".to_owned(),
             |bytes| format!("{} beside them, keys and values", memory::show(bytes)),
         );
@@ -262,9 +273,11 @@ impl<'a> Prepared<'a> {
         start.elapsed().as_secs_f64()
     }
 
-    /// Puts `depth` tokens into the cache of every sequence.
-    fn fill(&mut self, depth: usize) {
-        for stream in 0..self.blocks.len() {
+    /// Puts `depth` tokens into the cache of every sequence, after a prompt of `prompt` tokens was
+    /// read into that of the first one.
+    fn fill(&mut self, depth: usize, prompt: usize) {
+        let is_there = prompt == depth;
+        for stream in usize::from(is_there)..self.blocks.len() {
             self.read(stream, depth);
         }
     }
