@@ -4,20 +4,21 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phial_model::{AdapterId, Batch, Forward, Outputs, Scratch, Span, TokenId};
+use phial_model::{AdapterId, Forward, Scratch, TokenId};
 use phial_text::Tokenizer;
 
-use crate::event::{Event, FinishReason, Progress, Usage};
+use crate::advance::usage;
+use crate::drafter::Drafter;
+use crate::event::{Event, Progress, Usage};
 use crate::limits::{InvalidLimits, Limits};
-use crate::logprobs::token_logprobs;
 use crate::paged_cache::PagedCache;
 use crate::prompt_report::{PromptReport, Reporting};
 use crate::random::Draws;
 use crate::request::{Rejected, Request, RequestId};
 use crate::sampler::{Sampler, SamplerState};
-use crate::scheduler::{Running, Scheduler};
+use crate::scheduler::Scheduler;
 use crate::sequence::{Sequence, SequenceCache};
-use crate::stop_strings::Matched;
+use crate::store::PrefixStore;
 use crate::transcript::Transcript;
 
 /// Runs requests on a model, many at once.
@@ -25,14 +26,14 @@ use crate::transcript::Transcript;
 /// Synchronous: nothing happens outside of [`Engine::step`]. Deterministic: the same calls with
 /// the same arguments give the same events.
 pub struct Engine<M: Forward + ?Sized> {
-    model: Arc<M>,
+    pub(crate) model: Arc<M>,
     tokenizer: Option<Arc<Tokenizer>>,
     limits: Limits,
     /// Tokens of a sequence at most.
     context: usize,
-    scheduler: Scheduler,
-    sampler: Sampler,
-    scratch: Scratch,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) sampler: Sampler,
+    pub(crate) scratch: Scratch,
     /// Seeds for requests without their own, by request id.
     seeds: Draws,
     next_id: u64,
@@ -61,7 +62,7 @@ impl<M: Forward + ?Sized> Engine<M> {
         let cache = PagedCache::new(layout, capacity.blocks, limits.share_prefixes);
         Ok(Self {
             context: capacity.context,
-            scheduler: Scheduler::new(cache, limits.running_max, limits.step_tokens_max),
+            scheduler: Scheduler::new(cache, &limits),
             sampler: Sampler::new(banned),
             scratch: Scratch::new(),
             seeds: Draws::new(entropy),
@@ -70,6 +71,13 @@ impl<M: Forward + ?Sized> Engine<M> {
             tokenizer,
             limits,
         })
+    }
+
+    /// Keeps the beginnings of prompts in `store`, too, and takes them from there.
+    #[must_use]
+    pub fn with_prefix_store(mut self, store: Box<dyn PrefixStore>) -> Self {
+        self.scheduler.set_store(store);
+        self
     }
 
     /// Takes a request; its first event comes from a later step. `now` is time since any fixed
@@ -87,6 +95,7 @@ impl<M: Forward + ?Sized> Engine<M> {
         let seed = request.sampling.options().seed.unwrap_or_else(|| self.seeds.bits(id.0));
         let prompt_tokens = request.prompt.len();
         let wanted = request.tokens_max.unwrap_or(self.context);
+        let guesses = self.limits.draft_tokens_max > 0;
         self.scheduler.push(Sequence {
             id,
             prompt_tokens,
@@ -105,6 +114,10 @@ impl<M: Forward + ?Sized> Engine<M> {
             cache: SequenceCache::empty(),
             reached: 0,
             cached_tokens: 0,
+            awaits_store: false,
+            drafter: guesses.then(|| Drafter::new(request.prediction)),
+            accepted_prediction_tokens: 0,
+            rejected_prediction_tokens: 0,
         });
         Ok(id)
     }
@@ -134,7 +147,8 @@ impl<M: Forward + ?Sized> Engine<M> {
             _ => {}
         }
         let biased = request.sampling.options().logit_bias.iter().map(|&(token, _)| token);
-        let mut named = request.prompt.iter().copied().chain(biased);
+        let predicted = request.prediction.iter().copied();
+        let mut named = request.prompt.iter().copied().chain(biased).chain(predicted);
         if let Some(token) = named.find(|&token| token as usize >= vocabulary) {
             return Err(Rejected::TokenOutOfRange { token, vocabulary });
         }
@@ -176,68 +190,6 @@ impl<M: Forward + ?Sized> Engine<M> {
     /// far, or `None` if it is unknown or finished already.
     pub fn cancel(&mut self, id: RequestId) -> Option<Usage> {
         self.scheduler.remove(id).map(|sequence| usage(&sequence))
-    }
-
-    /// Runs the model once for all sequences that have work and appends what came of it, in order
-    /// of submission. `now` as in [`Engine::submit`], at the start of the step.
-    pub fn step(&mut self, now: Duration, events: &mut Vec<Event>) -> Progress {
-        self.scheduler.plan(now, |tokens| self.model.rope_regime(tokens));
-        let (running, kv) = self.scheduler.step_parts();
-        let spans: Vec<Span<'_>> = running.iter().filter_map(span).collect();
-        if spans.is_empty() {
-            return Progress::Idle;
-        }
-        let logits = self.model.forward(&Batch { spans: &spans }, kv, &mut self.scratch);
-
-        let mut row = 0;
-        let mut finished = Vec::new();
-        let (mut prefill_tokens, mut decode_tokens) = (0, 0);
-        for one in self.scheduler.running_mut() {
-            let (outputs, completes) = (outputs(one), one.completes());
-            let Running { sequence, planned } = one;
-            if *planned == 1 && completes && sequence.generated() > 0 {
-                decode_tokens += 1;
-            } else {
-                prefill_tokens += *planned;
-            }
-            let start = sequence.cache.tokens;
-            sequence.reach(start + *planned);
-            let Outputs::Last(count) = outputs else { continue };
-            let rows = (row..row + count).map(|row| logits.row(row));
-            row += count;
-            report_logprobs(sequence, start, rows, events);
-            if completes && !advance(sequence, logits.row(row - 1), &mut self.sampler, events) {
-                finished.push(sequence.id);
-            }
-        }
-        self.scheduler.publish();
-        finished.extend(self.report_hidden(events));
-        for id in finished {
-            self.scheduler.remove(id);
-        }
-        Progress::Worked { prefill_tokens, decode_tokens }
-    }
-
-    /// Hands the hidden states of the step to those that asked for them; gives who has ended.
-    fn report_hidden(&mut self, events: &mut Vec<Event>) -> Vec<RequestId> {
-        let width = self.model.hidden_size();
-        let mut states = self.scratch.hidden();
-        let mut finished = Vec::new();
-        for Running { sequence, planned } in self.scheduler.running_mut() {
-            if *planned == 0 || !matches!(sequence.report, Reporting::MeanHidden { .. }) {
-                continue;
-            }
-            let (own, others) = states.split_at(*planned * width);
-            states = others;
-            sequence.report.take_hidden(sequence.cache.tokens - *planned, own, width);
-            if sequence.unread() == 0 {
-                let mean = sequence.report.mean_hidden();
-                events.push(Event::PromptHidden { request: sequence.id, mean });
-                events.push(finish(sequence, FinishReason::Length));
-                finished.push(sequence.id);
-            }
-        }
-        finished
     }
 
     /// Submits a request and steps until it has ended, for callers that have no other work.
@@ -302,103 +254,6 @@ impl<M: Forward + ?Sized> Engine<M> {
     /// each.
     pub fn total_blocks(&self) -> usize {
         self.scheduler.cache().total()
-    }
-}
-
-/// The part of a running sequence in the step.
-fn span(one: &Running) -> Option<Span<'_>> {
-    let Running { sequence, planned } = one;
-    if *planned == 0 {
-        return None;
-    }
-    let start = sequence.cache.tokens;
-    Some(Span {
-        tokens: &sequence.tokens[start..start + planned],
-        start,
-        blocks: &sequence.cache.blocks,
-        regime: sequence.cache.regime,
-        adapter: sequence.adapter,
-        outputs: outputs(one),
-    })
-}
-
-/// What a running sequence needs of the step.
-fn outputs(one: &Running) -> Outputs {
-    let Running { sequence, planned } = one;
-    let usual = if one.completes() { Outputs::Last(1) } else { Outputs::None };
-    match sequence.report.outputs(sequence.prompt_tokens, *planned) {
-        Some(outputs) if *planned > 0 => outputs,
-        _ => usual,
-    }
-}
-
-/// Tells of the prompt's log-probabilities that follow from `rows`, the logits of the positions
-/// from `start` on.
-fn report_logprobs<'a>(
-    sequence: &mut Sequence,
-    start: usize,
-    rows: impl Iterator<Item = &'a [f32]>,
-    events: &mut Vec<Event>,
-) {
-    let prompt = &sequence.tokens[..sequence.prompt_tokens];
-    let logprobs = sequence.report.take_logits(prompt, start, rows);
-    if !logprobs.is_empty() {
-        events.push(Event::PromptLogprobs { request: sequence.id, logprobs });
-    }
-}
-
-/// Chooses the next token of a sequence and tells of it; false if the sequence has ended.
-fn advance(
-    sequence: &mut Sequence,
-    row: &[f32],
-    sampler: &mut Sampler,
-    events: &mut Vec<Event>,
-) -> bool {
-    if sequence.tokens.len() >= sequence.tokens_max {
-        // Only the prompt was of interest.
-        events.push(finish(sequence, FinishReason::Length));
-        return false;
-    }
-    let token = sampler.sample(row, &sequence.sampler, sequence.generated() as u64);
-    sequence.sampler.record(token);
-    sequence.tokens.push(token);
-    let stops = sequence.stop_tokens.contains(&token);
-    if stops && !sequence.ignore_stop_tokens {
-        events.push(finish(sequence, FinishReason::StopToken));
-        return false;
-    }
-    let matched =
-        if stops { Matched::Text(String::new()) } else { sequence.transcript.push(token) };
-    let (text, mut reason) = match matched {
-        Matched::Text(text) => (text, None),
-        Matched::Stop { text, stop } => (text, Some(FinishReason::StopString(stop))),
-    };
-    let logprobs = sequence.logprobs.map(|top| token_logprobs(row, token, top));
-    events.push(Event::Token { request: sequence.id, token, text, logprobs });
-    if reason.is_none() && sequence.tokens.len() >= sequence.tokens_max {
-        reason = Some(FinishReason::Length);
-    }
-    let Some(reason) = reason else { return true };
-    events.push(finish(sequence, reason));
-    false
-}
-
-fn finish(sequence: &mut Sequence, reason: FinishReason) -> Event {
-    let (text, reason) = match (reason, sequence.transcript.finish()) {
-        // Whatever followed the stop string is not part of the text.
-        (FinishReason::StopString(stop), _) => (String::new(), FinishReason::StopString(stop)),
-        (_, Matched::Stop { text, stop }) => (text, FinishReason::StopString(stop)),
-        (reason, Matched::Text(text)) => (text, reason),
-    };
-    Event::Finished { request: sequence.id, reason, text, usage: usage(sequence) }
-}
-
-fn usage(sequence: &Sequence) -> Usage {
-    Usage {
-        prompt_tokens: sequence.prompt_tokens,
-        cached_tokens: sequence.cached_tokens,
-        generated_tokens: sequence.generated(),
-        queued: sequence.started.unwrap_or_default().saturating_sub(sequence.submitted),
     }
 }
 

@@ -85,6 +85,11 @@ pub struct Usage {
     pub cached_tokens: usize,
     /// Tokens sampled, a final stop token included.
     pub generated_tokens: usize,
+    /// Tokens of [`Request::prediction`](crate::Request::prediction) that were tried and were what
+    /// the model chose.
+    pub accepted_prediction_tokens: usize,
+    /// Those that were tried in vain.
+    pub rejected_prediction_tokens: usize,
     /// Time from submission to the start of the first step that worked on the request; 0 if none
     /// did.
     pub queued: Duration,
@@ -115,11 +120,13 @@ pub struct TokenLogprob {
 pub enum Progress {
     /// There is no request; the next step is worth calling only after a submission.
     Idle,
-    /// The model was run once.
+    /// The model was run once, or blocks were loaded from the store for the next step.
     Worked {
         /// Tokens of prompts read, and tokens read again after a preemption or a change of regime.
         prefill_tokens: usize,
         /// Sequences that went on by one token from their cache.
         decode_tokens: usize,
+        /// Guesses of tokens behind those that were checked along with them.
+        guessed_tokens: usize,
     },
 }

@@ -2,13 +2,16 @@
 //!
 //! **Owns:** [`Request`], [`Event`], the sequence, its block table, the scheduler, the sampler and
 //! [`Limits`]. Token ids go in, token events come out of a synchronous [`Engine::step`], which is
-//! deterministic: time and randomness are arguments. **Does not know:** HTTP, the wire format of
+//! deterministic: time and randomness are arguments. A [`PrefixStore`] may keep what outlives it. **Does not know:** HTTP, the wire format of
 //! any API, threads, files, clocks, what a weight is.
 //!
 //! **Start at** [`Engine`], then `scheduler` (who runs in a step), `paged_cache` (what requests
 //! share) and `sampler` (which token comes next).
 
+mod advance;
 mod blocks;
+mod drafter;
+mod durable;
 mod engine;
 mod event;
 mod limits;
@@ -22,7 +25,10 @@ mod sampler;
 mod sampling;
 mod scheduler;
 mod sequence;
+mod step;
+mod step_cost;
 mod stop_strings;
+mod store;
 mod transcript;
 
 pub use engine::Engine;
@@ -32,3 +38,4 @@ pub use phial_model::{AdapterId, TokenId};
 pub use prompt_report::PromptReport;
 pub use request::{Rejected, Request, RequestId};
 pub use sampling::{InvalidSampling, Sampling, SamplingOptions};
+pub use store::{Before, BlockName, PrefixStore};

@@ -28,6 +28,11 @@ pub struct Limits {
     /// comes after the other. The answers are the same either way. Kept prefixes take room that no
     /// request needs, so the cache fills up to `kv_bytes_max` with time.
     pub share_prefixes: bool,
+    /// Guessed tokens that a sequence checks in one step beside its newest, taken from what the
+    /// text or the request's prediction repeats; 0 is off. Fewer are checked, or none, where
+    /// measured times and the share of right guesses say that it gains nothing. The answers are
+    /// the same either way.
+    pub draft_tokens_max: usize,
     /// Stop strings of one request: each is searched for in each new piece of text.
     pub stop_strings_max: usize,
     /// Bytes of one stop string: as much text as this may be held back.
@@ -45,6 +50,7 @@ impl Default for Limits {
             waiting_max: 256,
             kv_bytes_max: 4 << 30,
             share_prefixes: true,
+            draft_tokens_max: 8,
             stop_strings_max: 16,
             stop_string_bytes_max: 256,
             adapters: 0,

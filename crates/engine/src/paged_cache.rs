@@ -8,8 +8,10 @@
 use phial_model::{BlockId, KvLayout, KvPool, Regime, TokenId};
 
 use crate::blocks::Blocks;
-use crate::prefix::{Parent, PrefixIndex, common};
+use crate::durable::{Durable, Found};
+use crate::prefix::{Entry, Parent, PrefixIndex, common};
 use crate::sequence::Sequence;
+use crate::store::PrefixStore;
 
 const BLOCK: usize = KvPool::BLOCK_TOKENS;
 
@@ -19,6 +21,7 @@ pub(crate) struct PagedCache {
     blocks: Blocks,
     index: PrefixIndex,
     share_prefixes: bool,
+    durable: Option<Durable>,
 }
 
 impl PagedCache {
@@ -29,6 +32,19 @@ impl PagedCache {
             blocks: Blocks::new(blocks),
             index: PrefixIndex::default(),
             share_prefixes,
+            durable: None,
+        }
+    }
+
+    /// Keeps prefixes in `store`, too.
+    pub fn set_store(&mut self, store: Box<dyn PrefixStore>) {
+        self.durable = Some(Durable::new(store));
+    }
+
+    /// A step is planned.
+    pub fn begin_step(&mut self) {
+        if let Some(durable) = &mut self.durable {
+            durable.begin_step();
         }
     }
 
@@ -78,6 +94,9 @@ impl PagedCache {
         sequence.cache.tokens = 0;
         sequence.cache.entries.clear();
         for block in sequence.cache.blocks.drain(..).rev() {
+            if let Some(durable) = &mut self.durable {
+                durable.touch(block);
+            }
             self.blocks.release(block);
         }
     }
@@ -92,6 +111,7 @@ impl PagedCache {
             let start = sequence.cache.shared();
             let tokens = &sequence.tokens[start..start + BLOCK];
             let parent = sequence.parent();
+            let name = self.durable.as_ref().and_then(|durable| durable.name(sequence, tokens));
             let own = &mut sequence.cache.blocks[start / BLOCK];
             let id = match self.index.find(parent, tokens) {
                 Some(entry) => {
@@ -101,10 +121,25 @@ impl PagedCache {
                 }
                 None => {
                     self.blocks.keep(*own);
+                    if let (Some(durable), Some(name)) = (&mut self.durable, name) {
+                        durable.set_name(*own, name);
+                    }
                     self.index.insert(parent, tokens, *own)
                 }
             };
             sequence.cache.entries.push(id);
+            self.save(sequence, start);
+        }
+    }
+
+    /// Offers the block at `start` to the store if it is part of a prompt: nobody may ever send
+    /// the rest.
+    fn save(&mut self, sequence: &Sequence, start: usize) {
+        if let Some(durable) = &mut self.durable
+            && start + BLOCK <= sequence.prompt_tokens
+        {
+            let tokens = &sequence.tokens[start..start + BLOCK];
+            durable.save(sequence.cache.blocks[start / BLOCK], tokens, &self.kv);
         }
     }
 
@@ -135,6 +170,7 @@ impl PagedCache {
         }
         let before = sequence.cache.tokens.max(sequence.reached);
         let limit = sequence.tokens.len() - 1;
+        sequence.awaits_store = false;
         self.adopt_full(sequence, limit);
         self.adopt_part(sequence, limit, others);
         let prompt = |tokens: usize| tokens.min(sequence.prompt_tokens);
@@ -147,8 +183,16 @@ impl PagedCache {
         while sequence.cache.shared() + BLOCK <= limit {
             let start = sequence.cache.shared();
             let tokens = &sequence.tokens[start..start + BLOCK];
-            let Some(entry) = self.index.find(sequence.parent(), tokens) else { return };
-            self.blocks.share(entry.block);
+            let entry = match self.index.find(sequence.parent(), tokens) {
+                Some(entry) => {
+                    self.blocks.share(entry.block);
+                    entry
+                }
+                None => match self.load(sequence, start) {
+                    Some(entry) => entry,
+                    None => return,
+                },
+            };
             let cache = &mut sequence.cache;
             match cache.blocks.get_mut(start / BLOCK) {
                 Some(own) => self.blocks.release(std::mem::replace(own, entry.block)),
@@ -156,7 +200,25 @@ impl PagedCache {
             }
             cache.entries.push(entry.id);
             cache.tokens = cache.tokens.max(cache.shared());
+            self.save(sequence, start);
         }
+    }
+
+    /// The block at `start` out of the store; the sequence is its only user.
+    fn load(&mut self, sequence: &mut Sequence, start: usize) -> Option<Entry> {
+        let tokens = &sequence.tokens[start..start + BLOCK];
+        let durable = self.durable.as_mut()?;
+        let name = durable.name(sequence, tokens).filter(|name| durable.contains(name))?;
+        let block = self.take()?;
+        let found = self.durable.as_mut()?.load(name, tokens, block, &mut self.kv);
+        sequence.awaits_store = found == Found::Later;
+        if found != Found::Loaded {
+            self.blocks.release(block);
+            return None;
+        }
+        self.blocks.keep(block);
+        let id = self.index.insert(sequence.parent(), tokens, block);
+        Some(Entry { id, block })
     }
 
     /// Copies the block that begins with the most of what comes next, if that is more than the
@@ -208,6 +270,9 @@ impl PagedCache {
         let taken = self.blocks.take()?;
         if taken.evicted {
             self.index.remove(taken.block);
+            if let Some(durable) = &mut self.durable {
+                durable.forget(taken.block);
+            }
         }
         Some(taken.block)
     }

@@ -32,6 +32,9 @@ pub struct Request {
     pub logprobs: Option<usize>,
     /// What to report of the prompt.
     pub prompt_report: PromptReport,
+    /// What the answer is expected to be like, at least in parts; empty: nothing is expected. It
+    /// makes an answer faster, never another.
+    pub prediction: Vec<TokenId>,
     /// Adapter for the whole sequence.
     pub adapter: Option<AdapterId>,
     /// Requests share the cached beginnings of their prompts only with those of the same salt. For
@@ -55,6 +58,7 @@ impl Request {
             ignore_stop_tokens: false,
             logprobs: None,
             prompt_report: PromptReport::Nothing,
+            prediction: Vec::new(),
             adapter: None,
             prefix_salt: None,
         }
@@ -84,7 +88,7 @@ pub enum Rejected {
         /// [`Limits::waiting_max`](crate::Limits::waiting_max).
         limit: usize,
     },
-    /// A token of the prompt or of the logit bias does not exist.
+    /// A token of the prompt, the prediction or the logit bias does not exist.
     #[error("token {token} is outside of the vocabulary of {vocabulary} tokens")]
     TokenOutOfRange {
         /// The token.

@@ -13,13 +13,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use phial_model::{KvPool, Regime};
+use phial_model::{KvPool, Regime, TokenId};
 
 use crate::blocks::blocks_for;
+use crate::drafter::Source;
+use crate::event::Progress;
+use crate::limits::Limits;
 use crate::paged_cache::PagedCache;
 use crate::prefix::common;
 use crate::request::RequestId;
 use crate::sequence::Sequence;
+use crate::step_cost::StepCost;
+use crate::store::PrefixStore;
 
 /// Tokens that waiting for another prompt must save at least.
 const WORTH_WAITING_TOKENS: usize = KvPool::BLOCK_TOKENS;
@@ -58,6 +63,8 @@ pub(crate) struct Scheduler {
     waiting: VecDeque<Sequence>,
     running_max: usize,
     step_tokens_max: usize,
+    draft_tokens_max: usize,
+    cost: StepCost,
 }
 
 /// A running sequence and its part in the step being planned.
@@ -66,6 +73,16 @@ pub(crate) struct Running {
     pub sequence: Sequence,
     /// Unread tokens that the next step reads; 0: not part of it.
     pub planned: usize,
+    /// Guesses that the next step checks.
+    pub guessing: Option<Guessing>,
+}
+
+/// Guesses of what follows the newest token.
+#[derive(Debug)]
+pub(crate) struct Guessing {
+    /// The newest token, then the guesses.
+    pub tokens: Vec<TokenId>,
+    pub source: Source,
 }
 
 impl Running {
@@ -73,11 +90,36 @@ impl Running {
     pub fn completes(&self) -> bool {
         self.planned == self.sequence.unread()
     }
+
+    /// Rows of logits that the step makes for it.
+    pub fn rows(&self) -> usize {
+        match &self.guessing {
+            Some(guessing) => guessing.tokens.len(),
+            None => usize::from(self.completes()),
+        }
+    }
+
+    /// Whether the step takes it on by a token from its cache.
+    fn decodes(&self) -> bool {
+        self.planned == 1 && self.completes() && self.sequence.generated() > 0
+    }
 }
 
 impl Scheduler {
-    pub fn new(cache: PagedCache, running_max: usize, step_tokens_max: usize) -> Self {
-        Self { cache, running: Vec::new(), waiting: VecDeque::new(), running_max, step_tokens_max }
+    pub fn new(cache: PagedCache, limits: &Limits) -> Self {
+        Self {
+            cache,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+            running_max: limits.running_max,
+            step_tokens_max: limits.step_tokens_max,
+            draft_tokens_max: limits.draft_tokens_max,
+            cost: StepCost::default(),
+        }
+    }
+
+    pub fn set_store(&mut self, store: Box<dyn PrefixStore>) {
+        self.cache.set_store(store);
     }
 
     pub fn cache(&self) -> &PagedCache {
@@ -127,8 +169,11 @@ impl Scheduler {
     /// Decides the next step: sets [`Running::planned`], pins regimes and provides blocks.
     /// `regime_of` is the model's rule for a number of tokens.
     pub fn plan(&mut self, now: Duration, regime_of: impl Fn(usize) -> Regime) {
+        self.cost.start(now);
+        self.cache.begin_step();
         for one in &mut self.running {
             one.planned = 0;
+            one.guessing = None;
             // The regime follows from all tokens present, before any of them is read with it.
             let regime = regime_of(one.sequence.tokens.len());
             self.cache.pin(&mut one.sequence, regime);
@@ -137,11 +182,14 @@ impl Scheduler {
         self.plan_decoding();
         // Someone had to make room: no one new comes in during the same step.
         if self.running.len() == before {
-            self.admit(regime_of);
+            self.admit(&regime_of);
         }
         let decoding: usize = self.running.iter().map(|one| one.planned).sum();
         let tokens = self.step_tokens_max - decoding;
-        self.plan_prompts(&mut Budget { tokens, rows: PROMPT_ROWS_MAX });
+        let mut budget = Budget { tokens, rows: PROMPT_ROWS_MAX };
+        self.plan_prompts(&mut budget);
+        self.plan_guesses(budget.tokens, regime_of);
+        self.note_cost();
         for one in self.running.iter_mut().filter(|one| one.planned > 0) {
             one.sequence.started.get_or_insert(now);
         }
@@ -179,7 +227,8 @@ impl Scheduler {
         if index >= self.running.len() || most == 0 {
             return;
         }
-        if self.running[index].planned == 0 && self.should_wait(index) {
+        let awaits_store = self.running[index].sequence.awaits_store;
+        if self.running[index].planned == 0 && (awaits_store || self.should_wait(index)) {
             return;
         }
         let one = &self.running[index];
@@ -224,6 +273,58 @@ impl Scheduler {
         })
     }
 
+    /// Sequences that go on by a token check guesses of those behind it where that is worth its
+    /// cost, within the budget and without taking a block from anybody.
+    fn plan_guesses(&mut self, mut budget: usize, regime_of: impl Fn(usize) -> Regime) {
+        let mut rows = self.running.iter().filter(|one| one.decodes()).count();
+        for one in self.running.iter_mut().filter(|one| one.decodes()) {
+            let sequence = &mut one.sequence;
+            let Some(drafter) = &mut sequence.drafter else { continue };
+            let Some((source, right, guess)) = drafter.guess(&sequence.tokens) else { continue };
+            let length = sequence.tokens.len();
+            let room = sequence.tokens_max.saturating_sub(length + 1);
+            let most = guess.len().min(self.draft_tokens_max).min(room).min(budget);
+            // The row behind a guess belongs to a longer sequence, which may be of another regime.
+            let regime = sequence.cache.regime;
+            let count = (0..=self.cost.worthwhile(rows, right, most))
+                .rfind(|&count| regime_of(length + count) == regime)
+                .unwrap_or(0);
+            let tokens = [&sequence.tokens[length - 1..], &guess[..count]].concat();
+            if count > 0 && self.cache.grow(sequence, length + count) {
+                rows += count;
+                budget -= count;
+                one.guessing = Some(Guessing { tokens, source });
+            }
+        }
+    }
+
+    /// Lets the cost of the step be learnt if all it does is to generate.
+    fn note_cost(&mut self) {
+        let mut planned = self.running.iter().filter(|one| one.planned > 0).peekable();
+        if planned.peek().is_none() {
+            self.cost.idle();
+        } else if planned.clone().all(Running::decodes) {
+            let rows = planned.map(Running::rows).sum();
+            self.cost.generates(rows);
+        }
+    }
+
+    /// What the planned step does.
+    pub fn progress(&self) -> Progress {
+        let planned = || self.running.iter().filter(|one| one.planned > 0);
+        let loading = self.running.iter().any(|one| one.sequence.awaits_store);
+        if planned().next().is_none() && !loading {
+            return Progress::Idle;
+        }
+        Progress::Worked {
+            prefill_tokens: planned().filter(|one| !one.decodes()).map(|one| one.planned).sum(),
+            decode_tokens: planned().filter(|one| one.decodes()).count(),
+            guessed_tokens: planned()
+                .filter_map(|one| Some(one.guessing.as_ref()?.tokens.len() - 1))
+                .sum(),
+        }
+    }
+
     /// Waiting sequences come in while places and blocks last; strictly in order, so that a large
     /// one is not overtaken for ever.
     fn admit(&mut self, regime_of: impl Fn(usize) -> Regime) {
@@ -235,7 +336,7 @@ impl Scheduler {
                 return;
             }
             let Some(sequence) = self.waiting.pop_front() else { return };
-            self.running.push(Running { sequence, planned: 0 });
+            self.running.push(Running { sequence, planned: 0, guessing: None });
         }
     }
 

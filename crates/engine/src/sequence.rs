@@ -5,6 +5,7 @@ use std::time::Duration;
 use phial_model::{AdapterId, BlockId, KvPool, Regime, TokenId};
 
 use crate::blocks::blocks_for;
+use crate::drafter::Drafter;
 use crate::prefix::{EntryId, Origin, Parent};
 use crate::prompt_report::Reporting;
 use crate::request::RequestId;
@@ -37,6 +38,13 @@ pub(crate) struct Sequence {
     pub reached: usize,
     /// Of the prompt, not read but found in the cache.
     pub cached_tokens: usize,
+    /// The store has more of it than was loaded before this step.
+    pub awaits_store: bool,
+    /// `None`: nothing is guessed.
+    pub drafter: Option<Drafter>,
+    /// Guesses out of the request's prediction that were right, and that were wrong.
+    pub accepted_prediction_tokens: usize,
+    pub rejected_prediction_tokens: usize,
 }
 
 /// What the pool holds of a sequence: its first `tokens` tokens, all of them read with `regime`.

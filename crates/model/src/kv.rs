@@ -94,6 +94,25 @@ impl KvPool {
         }
     }
 
+    /// Appends the bytes of a block, layer by layer.
+    pub fn read_block(&self, block: BlockId, bytes: &mut Vec<u8>) {
+        for layer in 0..self.layout.layers {
+            bytes.extend_from_slice(self.block(layer, block));
+        }
+    }
+
+    /// Fills a block with what [`KvPool::read_block`] gave for one of a pool of the same layout.
+    ///
+    /// # Panics
+    /// If `bytes` are not those of one block.
+    pub fn write_block(&mut self, block: BlockId, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.layout.block_bytes(), "the bytes of another layout");
+        let each = self.layout.layer_block_bytes();
+        for layer in 0..self.layout.layers {
+            self.block_mut(layer, block).copy_from_slice(&bytes[layer * each..][..each]);
+        }
+    }
+
     /// The bytes of a layer.
     pub(crate) fn layer(&self, layer: usize) -> &[u8] {
         &self.layers[layer]

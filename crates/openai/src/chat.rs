@@ -2,6 +2,7 @@
 
 pub(crate) mod logprobs;
 pub(crate) mod message;
+mod prediction;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod tools;

@@ -34,6 +34,14 @@ impl Usage {
         self.prompt_tokens_details.cached_tokens = cached_tokens;
         self
     }
+
+    /// With so many tokens of the prediction kept and thrown away.
+    #[must_use]
+    pub fn with_prediction(mut self, accepted: usize, rejected: usize) -> Self {
+        self.completion_tokens_details.accepted_prediction_tokens = accepted;
+        self.completion_tokens_details.rejected_prediction_tokens = rejected;
+        self
+    }
 }
 
 /// Kinds of prompt tokens.

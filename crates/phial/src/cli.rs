@@ -99,6 +99,17 @@ pub struct Serve {
     /// Longest sequence in tokens; as much as the model and the memory allow when not given
     #[arg(long, value_name = "TOKENS")]
     pub context: Option<usize>,
+    /// Folder in which the beginnings of prompts outlive a restart. Whoever can read it can learn
+    /// what was asked
+    #[arg(long, value_name = "DIR")]
+    pub prefix_cache: Option<PathBuf>,
+    /// What the folder of --prefix-cache may take; the least recently used go first
+    #[arg(long, value_name = "SIZE", default_value = "10GB", value_parser = crate::memory::parse)]
+    pub prefix_cache_size: u64,
+    /// Guesses of the next tokens that are checked at once where that makes answers faster; 0 is
+    /// off. Answers stay the same
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(0..=15))]
+    pub draft_tokens: u16,
     /// Let web pages of every origin call the API
     #[arg(long)]
     pub cors: bool,

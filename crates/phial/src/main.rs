@@ -9,6 +9,7 @@
 mod bundle;
 mod cli;
 mod commands;
+mod fingerprint;
 mod locate;
 mod memory;
 mod progress;

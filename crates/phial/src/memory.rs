@@ -40,6 +40,23 @@ fn container_left() -> Option<u64> {
     Some(limit.saturating_sub(used.saturating_sub(file.unwrap_or(0))))
 }
 
+/// Bytes as people write them: `500MB`, `20 GB`, `1073741824`.
+pub fn parse(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        _ => return Err(format!("{unit} is no unit; write B, KB, MB, GB or TB")),
+    };
+    let number: f64 = number.parse().map_err(|_| "a size looks like 500MB or 20GB".to_owned())?;
+    Ok((number * factor) as u64)
+}
+
 /// Bytes as people read them: `2.5 GB`.
 pub fn show(bytes: u64) -> String {
     let bytes = bytes as f64;
@@ -47,5 +64,21 @@ pub fn show(bytes: u64) -> String {
         b if b >= 1e9 => format!("{:.2} GB", b / 1e9),
         b if b >= 1e6 => format!("{:.1} MB", b / 1e6),
         b => format!("{:.0} kB", b / 1e3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        let cases = [("500MB", 500_000_000), ("1.5 gb", 1_500_000_000), ("77", 77), ("0", 0)];
+        for (text, bytes) in cases {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GB", "-1GB", "1GiB", "1.2.3MB", "lots"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -21,9 +21,14 @@ struct Running {
 
 impl Running {
     fn start(home: &Path, model: &Path) -> Self {
+        Self::start_with(home, model, &[])
+    }
+
+    fn start_with(home: &Path, model: &Path, arguments: &[&str]) -> Self {
         let mut command = phial(home);
         // As long contexts of large models are kept.
         command.args(["serve", "--port", "0", "--kv", "int8", "--model"]).arg(model);
+        command.args(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -132,6 +137,44 @@ fn an_answer_across_the_boundary_is_that_of_a_fresh_prompt_at_every_length() {
     }
     assert!(ids.len() > 4098, "the answer ended after {} tokens, before the boundary", ids.len());
     assert_eq!(choice["message"]["content"], tokenizer.decode(&ids[first..], true));
+}
+
+/// With a folder of prefixes a prompt is not read again, neither by the same server nor by the
+/// next, and the answers are the same.
+#[cfg(unix)]
+#[test]
+fn cached_prefixes_survive_a_restart() {
+    let home = tempfile::tempdir().unwrap();
+    let model = nano(home.path());
+    let folder = home.path().join("prefixes");
+    let arguments = ["--prefix-cache", folder.to_str().unwrap(), "--prefix-cache-size", "1GB"];
+    let request = json!({
+        "model": "nano", "temperature": 0, "max_tokens": 30,
+        "messages": [{"role": "user", "content": " the".repeat(500) + &" cat".repeat(500)}],
+    });
+    let ask = |server: &Running| {
+        let mut answer = String::new();
+        server.chat(&request).read_to_string(&mut answer).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap();
+        (answer["choices"][0]["message"]["content"].clone(), cached)
+    };
+    let mut server = Running::start_with(home.path(), &model, &arguments);
+    let (expected, cached) = ask(&server);
+    assert_eq!(cached, 0);
+    let (again, cached) = ask(&server);
+    assert!(again == expected && cached > 1000, "{cached} tokens");
+    server.interrupt();
+    let mut server = Running::start_with(home.path(), &model, &arguments);
+    let (after, cached) = ask(&server);
+    assert!(after == expected && cached >= 992, "{cached} tokens");
+    server.interrupt();
+    // Whatever became of the files.
+    for file in std::fs::read_dir(&folder).unwrap() {
+        std::fs::write(file.unwrap().path(), "damaged").unwrap();
+    }
+    let server = Running::start_with(home.path(), &model, &arguments);
+    assert_eq!(ask(&server), (expected, 0));
 }
 
 #[cfg(unix)]

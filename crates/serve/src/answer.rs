@@ -50,6 +50,8 @@ pub(crate) struct Ask {
     pub logprobs: Option<usize>,
     /// Go on after the end of the turn.
     pub ignore_eos: bool,
+    /// What the answer is expected to be like; it makes it faster, never another.
+    pub prediction: String,
 }
 
 /// What is to be answered or continued.

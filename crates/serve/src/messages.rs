@@ -77,6 +77,7 @@ fn prepare(server: &Server, body: &[u8]) -> Result<(Prepared, bool), ApiError> {
         stop: asked.sampling.stop.clone(),
         logprobs: None,
         ignore_eos: false,
+        prediction: String::new(),
         input_field: "messages",
         input: input(asked),
     };

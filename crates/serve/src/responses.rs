@@ -123,6 +123,7 @@ fn ask(server: &Server, asked: &ResponsesRequest) -> Result<Ask, ApiError> {
         stop: Vec::new(),
         logprobs: asked.logprobs,
         ignore_eos: false,
+        prediction: String::new(),
     })
 }
 

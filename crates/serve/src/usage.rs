@@ -8,12 +8,16 @@ pub(crate) struct UsageSum {
     generated_tokens: usize,
     /// The least of all choices: what none of them had to read. `None` before the first.
     cached_tokens: Option<usize>,
+    accepted_prediction_tokens: usize,
+    rejected_prediction_tokens: usize,
 }
 
 impl UsageSum {
     /// Adds a choice.
     pub(crate) fn add(&mut self, usage: &Usage) {
         self.generated_tokens += usage.generated_tokens;
+        self.accepted_prediction_tokens += usage.accepted_prediction_tokens;
+        self.rejected_prediction_tokens += usage.rejected_prediction_tokens;
         let cached = self.cached_tokens.unwrap_or(usize::MAX).min(usage.cached_tokens);
         self.cached_tokens = Some(cached);
     }
@@ -32,5 +36,6 @@ impl UsageSum {
     pub(crate) fn of_prompt(&self, prompt_tokens: usize) -> phial_openai::Usage {
         phial_openai::Usage::new(prompt_tokens, self.generated_tokens)
             .with_cached(self.cached_tokens())
+            .with_prediction(self.accepted_prediction_tokens, self.rejected_prediction_tokens)
     }
 }

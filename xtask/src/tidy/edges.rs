@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["phial-tensor", "phial-formats", "phial-kernels", "phial-model", "phial-text"],
     ),
     ("phial-engine", &["phial-model", "phial-grammar", "phial-text"]),
+    ("phial-prefixes", &["phial-engine", "phial-model"]),
     (
         "phial-serve",
         &["phial-openai", "phial-engine", "phial-grammar", "phial-text", "phial-model"],

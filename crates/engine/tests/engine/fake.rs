@@ -261,6 +261,7 @@ pub fn limits(blocks: usize, running_max: usize, step_tokens_max: usize) -> Limi
         running_max,
         kv_bytes_max: blocks * layout.block_bytes(),
         adapters: 2,
+        draft_tokens_max: 0,
         ..Limits::default()
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phial_engine::{Event, RequestId, Usage};
+use phial_engine::{Event, Limits, RequestId, Usage};
 
 use crate::fake::{Fake, drain, engine, greedy, limits, outcomes, prompt, sampled};
 
@@ -27,17 +27,20 @@ fn random_arrivals_and_cancellations_leave_nothing_behind() {
         let model = Arc::new(Fake::new(60, 200));
         let running_max = 1 + dice.below(6);
         let step_tokens_max = running_max + 1 + dice.below(40);
-        let mut engine = engine(&model, limits(7 + dice.below(12), running_max, step_tokens_max));
+        let limits = limits(7 + dice.below(12), running_max, step_tokens_max);
+        let limits = Limits { draft_tokens_max: dice.below(5), ..limits };
+        let mut engine = engine(&model, limits);
         let mut live: HashSet<RequestId> = HashSet::new();
         let mut events = Vec::new();
-        for _ in 0..1000 {
+        for _ in 0..4000 {
             if dice.below(4) == 0 {
-                let salt = dice.below(1000);
+                // Some begin as others did, so that blocks are shared.
+                let salt = dice.below(20);
                 let request = sampled(prompt(1 + dice.below(150), salt), 1 + dice.below(90), None);
                 live.extend(engine.submit(request, Duration::ZERO));
             }
             if dice.below(6) == 0 {
-                let cancelled = RequestId(dice.below(300) as u64);
+                let cancelled = RequestId(dice.below(1200) as u64);
                 let usage = engine.cancel(cancelled);
                 assert_eq!(usage.is_some(), live.remove(&cancelled));
             }
@@ -84,7 +87,13 @@ fn usage_counts_what_was_done_and_waited_for() {
 
     // It begins as the first one did.
     let queued = Duration::from_secs(11);
-    let expected = Usage { prompt_tokens: 6, cached_tokens: 5, generated_tokens: 2, queued };
+    let expected = Usage {
+        prompt_tokens: 6,
+        cached_tokens: 5,
+        generated_tokens: 2,
+        queued,
+        ..Usage::default()
+    };
     assert_eq!(engine.cancel(second), Some(expected));
     assert_eq!(engine.cancel(second), None);
     let expected = Usage { prompt_tokens: 7, ..Usage::default() };

@@ -7,4 +7,6 @@ mod prompts;
 mod real;
 mod scheduling;
 mod sharing;
+mod speculation;
+mod storing;
 mod text;

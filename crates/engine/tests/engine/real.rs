@@ -59,7 +59,7 @@ fn prompts(vocabulary: usize) -> Vec<Vec<u32>> {
 }
 
 #[test]
-fn shared_prefixes_give_the_same_bits() {
+fn shared_prefixes_and_guesses_give_the_same_bits() {
     for element in [KvElement::F32, KvElement::F16, KvElement::Int8] {
         let model = model(element);
         let prompts = prompts(model.vocabulary());
@@ -71,6 +71,7 @@ fn shared_prefixes_give_the_same_bits() {
         }
         for chunk in [7, 50, 512] {
             let mut shared = engine(&model, true, chunk);
+            let mut guessed = 0;
             // All at once, then again from what is kept, in the other order.
             for round in 0..2 {
                 let mut order: Vec<usize> = (0..prompts.len()).collect();
@@ -79,15 +80,27 @@ fn shared_prefixes_give_the_same_bits() {
                 }
                 let mut indices = HashMap::new();
                 for index in order {
-                    let id = shared.submit(ask(&prompts[index]), Duration::ZERO).expect("room");
+                    // Right but for one token, so that guesses are kept and thrown away.
+                    let mut prediction: Vec<u32> =
+                        expected[index].iter().map(|&(token, _)| token).collect();
+                    prediction[index % 12] = 0;
+                    let request = Request { prediction, ..ask(&prompts[index]) };
+                    let id = shared.submit(request, Duration::ZERO).expect("room");
                     indices.insert(id, index);
                 }
-                for (id, answer) in answers(drain(&mut shared)) {
+                let events = drain(&mut shared);
+                for event in &events {
+                    if let Event::Finished { usage, .. } = event {
+                        guessed += usage.accepted_prediction_tokens;
+                    }
+                }
+                for (id, answer) in answers(events) {
                     let index = indices[&id];
                     let name = format!("{element:?}, chunks of {chunk}, prompt {index}");
                     assert!(answer == expected[index], "{name}, round {round}");
                 }
             }
+            assert!(guessed > 0, "no guess was kept");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use phial_engine::{
     AdapterId, Engine, Event, FinishReason, InvalidLimits, Limits, Progress, Rejected, Request,
-    Sampling, SamplingOptions,
+    RequestId, Sampling, SamplingOptions,
 };
 use phial_model::Forward;
 use proptest::prelude::*;
@@ -21,7 +21,12 @@ fn a_long_prompt_does_not_stall_those_who_decode() {
     }
     let mut events = Vec::new();
     let worked = engine.step(Duration::ZERO, &mut events);
-    assert_eq!(worked, Progress::Worked { prefill_tokens: 6, decode_tokens: 0 });
+    let read = |prefill_tokens, decode_tokens| Progress::Worked {
+        prefill_tokens,
+        decode_tokens,
+        guessed_tokens: 0,
+    };
+    assert_eq!(worked, read(6, 0));
     let long = engine.submit(greedy(prompt(3000, 9), 1), Duration::ZERO).unwrap();
     loop {
         events.clear();
@@ -37,7 +42,7 @@ fn a_long_prompt_does_not_stall_those_who_decode() {
         if events.iter().any(|event| event.request() == long) {
             break;
         }
-        assert_eq!(worked, Progress::Worked { prefill_tokens: 33, decode_tokens: 3 });
+        assert_eq!(worked, read(33, 3));
     }
     // 1 step for the short prompts, ceil(3000 / 33) for the long one.
     assert_eq!(model.steps.lock().unwrap().len(), 1 + 91);
@@ -137,6 +142,53 @@ fn preemption_takes_the_youngest_and_changes_no_token() {
         assert_eq!(tokens, model.greedy(&prompt(20, id.0 as usize), 70, None));
         assert_eq!(reason, Some(FinishReason::Length));
     }
+}
+
+#[test]
+fn a_neighbour_of_5000_tokens_changes_nothing() {
+    let model = Arc::new(Fake::new(4096, 131_072));
+    let requests: Vec<Request> = (0..6)
+        .map(|salt| match salt % 2 {
+            0 => greedy(prompt(10 + salt, salt), 60),
+            _ => sampled(prompt(10 + salt, salt), 60, Some(salt as u64)),
+        })
+        .collect();
+    let expected = alone(&model, &requests);
+    let mut engine = engine(&model, limits(1000, 8, 64));
+    let mut events = Vec::new();
+    for request in requests {
+        engine.submit(request, Duration::ZERO).unwrap();
+        engine.step(Duration::ZERO, &mut events);
+    }
+    // One that begins beyond the original context, and one that crosses it on its way.
+    let long = engine.submit(greedy(prompt(5000, 9), 30), Duration::ZERO).unwrap();
+    let crossing = engine.submit(greedy(prompt(4090, 8), 30), Duration::ZERO).unwrap();
+    events.extend(drain(&mut engine));
+    let outcomes = outcomes(&events);
+    for (id, expected) in expected.iter().enumerate() {
+        assert_eq!(&outcomes[&RequestId(id as u64)].0, expected);
+    }
+    assert_eq!(outcomes[&long].0, model.greedy(&prompt(5000, 9), 30, None));
+    assert_eq!(outcomes[&crossing].0, model.greedy(&prompt(4090, 8), 30, None));
+}
+
+#[test]
+fn a_short_prompt_does_not_wait_for_a_long_one() {
+    let model = Arc::new(Fake::new(10_000, 4096));
+    let mut engine = engine(&model, limits(256, 4, 100));
+    let long = engine.submit(greedy(prompt(3000, 9), 1), Duration::ZERO).unwrap();
+    let mut events = Vec::new();
+    engine.step(Duration::ZERO, &mut events);
+    let short = engine.submit(greedy(prompt(50, 1), 1), Duration::ZERO).unwrap();
+    let worked = engine.step(Duration::ZERO, &mut events);
+    assert!(matches!(worked, Progress::Worked { prefill_tokens: 100, .. }));
+    assert_eq!(outcomes(&events)[&short].0.len(), 1);
+    // Nor does the long one wait for ever for short ones.
+    for salt in 0..60 {
+        engine.submit(greedy(prompt(70, salt), 1), Duration::ZERO).unwrap();
+        engine.step(Duration::ZERO, &mut events);
+    }
+    assert_eq!(outcomes(&events)[&long].0.len(), 1);
 }
 
 #[test]

@@ -144,7 +144,8 @@ pub(crate) fn check_results(messages: &[Message]) -> Result<(), InvalidRequest> 
     Ok(())
 }
 
-fn read_parts(parts: &[Value], path: &str) -> Result<String, InvalidRequest> {
+/// The texts of content parts, joined by line breaks.
+pub(crate) fn read_parts(parts: &[Value], path: &str) -> Result<String, InvalidRequest> {
     let mut texts = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
         let fields = Fields::of(part, format!("{path}[{index}]"))?;

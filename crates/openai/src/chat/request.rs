@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::chat::message::{Message, check_results};
+use crate::chat::prediction::read_prediction;
 use crate::chat::tools::Tools;
 use crate::chat::unsupported;
 use crate::error::InvalidRequest;
@@ -48,6 +49,8 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// Report log-probabilities, with this many alternatives, `0..=20`.
     pub logprobs: Option<usize>,
+    /// What the answer is expected to be like, at least in parts; empty: nothing is expected.
+    pub prediction: String,
     /// Answer chunk by chunk.
     pub stream: Option<StreamOptions>,
     /// Extension: go on after the end of the turn.
@@ -103,6 +106,7 @@ impl ChatRequest {
             choices: fields.integer("n", 1..=Self::CHOICES_MAX)?.unwrap_or(1) as usize,
             stop: read_stop(&fields)?,
             logprobs: read_logprobs(&fields)?,
+            prediction: read_prediction(&fields)?,
             stream: read_stream(&fields)?,
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
         })

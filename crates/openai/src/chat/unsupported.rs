@@ -28,7 +28,6 @@ const REFUSED: &[&str] = &[
     "lora",
     "min_tokens",
     "mirostat",
-    "prediction",
     "reasoning",
     "reasoning_effort",
     "stop_token_ids",

@@ -38,6 +38,12 @@ pub fn run(arguments: &cli::Inspect) -> Result<()> {
             layout.element.name()
         ),
     )?;
+    if let Some(free) = memory::available_bytes() {
+        let room = super::serve::cache_bytes(free.saturating_sub(bytes));
+        let tokens = room / layout.block_bytes().max(1) as u64 * KvPool::BLOCK_TOKENS as u64;
+        let fits = tokens.min(config.context_max as u64);
+        line("fits", format!("a context of {fits} tokens in the memory that is free now"))?;
+    }
     if arguments.tensors {
         writeln!(out)?;
         for info in file.tensors() {

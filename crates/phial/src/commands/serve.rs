@@ -10,12 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use phial_engine::{Engine, Limits};
 use phial_model::{Forward, Model, Precision};
+use phial_prefixes::DiskPrefixes;
 use phial_serve::{
     Cors, EngineHandle, ExternalTools, ServedModel, Server, ServerOptions, Storage, StorageLimits,
 };
 use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
+use crate::fingerprint::fingerprint;
 use crate::locate::locate;
 use crate::{cli, memory};
 
@@ -40,12 +42,26 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     let context = arguments.context.unwrap_or_else(|| model.context_max());
     model.choose_kv(arguments.model.kv_element(), context)?;
     let template = text.template.context("the model has no chat template, and chat needs one")?;
-    let limits = limits(&model, arguments.context);
+    let limits = Limits {
+        draft_tokens_max: usize::from(arguments.draft_tokens),
+        ..limits(&model, arguments.context)
+    };
+    let store = prefix_store(arguments, &located.path, &model)?;
     let compute = model.compute().clone();
     let kv_element = model.kv_layout().element;
     let model: Arc<dyn Forward> = Arc::new(model);
-    let engine = Engine::new(model, Some(Arc::clone(&text.tokenizer)), limits, entropy())?;
+    let mut engine = Engine::new(model, Some(Arc::clone(&text.tokenizer)), limits, entropy())?;
+    if let Some(store) = store {
+        engine = engine.with_prefix_store(Box::new(store));
+    }
     let context = engine.context_tokens();
+    let model_context = engine.model().context_max();
+    if context < arguments.context.unwrap_or(model_context).min(model_context) {
+        eprintln!(
+            "the model's context is {model_context} tokens; the memory that is free has room for \
+             the keys and values of {context}"
+        );
+    }
     let name = arguments.served_name.clone().unwrap_or(located.name);
     let served = ServedModel {
         id: name.clone(),
@@ -85,6 +101,20 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         let server = Server::new(served, EngineHandle::start(engine), options);
         phial_serve::serve(server, listener, stop).await.context("the server stopped")
     })
+}
+
+/// The folder of `--prefix-cache`, if there is one.
+fn prefix_store(
+    arguments: &cli::Serve,
+    path: &Path,
+    model: &Model,
+) -> Result<Option<DiskPrefixes>> {
+    let Some(folder) = &arguments.prefix_cache else { return Ok(None) };
+    let fingerprint = fingerprint(path, model)?;
+    let store = DiskPrefixes::open(folder, fingerprint, arguments.prefix_cache_size)?;
+    let (blocks, bytes) = (store.blocks(), memory::show(store.bytes()));
+    eprintln!("prefixes in {}: {blocks} blocks, {bytes}", folder.display());
+    Ok(Some(store))
 }
 
 /// The servers of tools that a configuration file names.
@@ -144,13 +174,18 @@ fn greet(address: SocketAddr, name: &str) -> Result<()> {
 pub fn limits(model: &Model, context: Option<usize>) -> Limits {
     let defaults = Limits::default();
     let block = model.kv_layout().block_bytes() as u64;
-    let share = memory::available_bytes().map(|bytes| (bytes as f64 * CACHE_SHARE) as u64);
-    let cache = share.unwrap_or(defaults.kv_bytes_max as u64).max(CACHE_BYTES_MIN).max(2 * block);
+    let share = memory::available_bytes().map(cache_bytes);
+    let cache = share.unwrap_or(defaults.kv_bytes_max as u64).max(2 * block);
     Limits {
         context_tokens_max: context.unwrap_or_else(|| model.context_max()),
         kv_bytes_max: usize::try_from(cache).unwrap_or(usize::MAX),
         ..defaults
     }
+}
+
+/// What keys and values may take when so much memory is free, in bytes.
+pub fn cache_bytes(free: u64) -> u64 {
+    ((free as f64 * CACHE_SHARE) as u64).max(CACHE_BYTES_MIN)
 }
 
 /// A number that nobody can guess, for requests that bring no seed.

@@ -2,7 +2,7 @@
 
 use phial_engine::{Request, Sampling, SamplingOptions, TokenId};
 use phial_openai::InvalidRequest;
-use phial_text::{Message, Prompt};
+use phial_text::{Message, Prompt, SpecialTokens};
 
 use super::reader::Reader;
 use super::{Ask, Input, Prepared, Tools};
@@ -34,6 +34,9 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
         return Err(ApiError::context_length(context, prompt_tokens, input_field));
     }
     let room = context - prompt_tokens;
+    let mut prediction = model.tokenizer.encode(&ask.prediction, SpecialTokens::AsText);
+    // What lies behind the end of the answer is never looked at.
+    prediction.truncate(room);
     let mut requests = Vec::with_capacity(ask.choices);
     for index in 0..ask.choices {
         // Choices of one seed differ from each other, and each is the same the next time.
@@ -48,6 +51,7 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
             stop_strings: ask.stop.clone(),
             ignore_stop_tokens: ask.ignore_eos,
             logprobs: ask.logprobs,
+            prediction: prediction.clone(),
             ..Request::new(prompt.clone())
         });
     }

@@ -59,6 +59,7 @@ pub(crate) fn ask(chat: ChatRequest) -> Ask {
         stop: chat.stop,
         logprobs: chat.logprobs,
         ignore_eos: chat.ignore_eos,
+        prediction: chat.prediction,
     }
 }
 

@@ -74,6 +74,7 @@ fn prepare_one(
         stop: asked.sampling.stop.clone(),
         logprobs: asked.logprobs,
         ignore_eos: asked.sampling.ignore_eos,
+        prediction: String::new(),
     };
     let mut prepared = answer::prepare(server, ask)?;
     match asked.logprobs {

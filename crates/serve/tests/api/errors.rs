@@ -90,7 +90,6 @@ async fn what_is_not_offered_is_refused() {
         (json!({"response_format": {"type": "json_object"}}), "response_format"),
         (json!({"modalities": ["text", "audio"]}), "modalities"),
         (json!({"audio": {"voice": "v"}}), "audio"),
-        (json!({"prediction": {"type": "content", "content": "x"}}), "prediction"),
         (json!({"reasoning_effort": "low"}), "reasoning_effort"),
         (json!({"verbosity": "low"}), "verbosity"),
         (json!({"service_tier": "flex"}), "service_tier"),

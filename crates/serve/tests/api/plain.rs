@@ -66,6 +66,34 @@ async fn what_was_read_before_is_told() {
 }
 
 #[tokio::test]
+async fn a_prediction_is_tried_and_told() {
+    let server = server();
+    // The model repeats the question, which is predicted but for one letter.
+    let text = "a text that is long enough to be worth a guess or two";
+    let parts = json!([{"type": "text", "text": text.replace("worth", "wortx")}]);
+    for content in [json!(text), parts] {
+        let right = content == json!(text);
+        let prediction = json!({"type": "content", "content": content});
+        let body = post(&server, &chat(text, json!({"prediction": prediction}))).await.json();
+        assert_eq!(body["choices"][0]["message"]["content"], text);
+        let details = &body["usage"]["completion_tokens_details"];
+        assert!(details["accepted_prediction_tokens"].as_u64() > Some(20), "{details}");
+        assert_eq!(details["rejected_prediction_tokens"] == 0, right, "{details}");
+    }
+    for (prediction, param) in [
+        (json!("x"), "prediction"),
+        (json!({"content": "x"}), "prediction.type"),
+        (json!({"type": "words", "content": "x"}), "prediction.type"),
+        (json!({"type": "content"}), "prediction.content"),
+        (json!({"type": "content", "content": 1}), "prediction.content"),
+    ] {
+        let reply = post(&server, &chat("Hi", json!({"prediction": prediction}))).await;
+        assert_eq!(reply.status, 400);
+        assert_eq!(reply.json()["error"]["param"], param);
+    }
+}
+
+#[tokio::test]
 async fn messages_come_in_every_form() {
     let server = server();
     let messages = json!([

@@ -255,7 +255,7 @@ def errors(setup):
     fails(bad, "invalid_value", "temperature", temperature=3)
     fails(bad, "invalid_type", "max_tokens", max_tokens="many")
     fails(bad, "invalid_value", "top_logprobs", logprobs=True, top_logprobs=21)
-    fails(bad, "unsupported_parameter", "prediction", prediction={"type": "content", "content": ""})
+    fails(bad, "invalid_value", "prediction.type", prediction={"type": "words", "content": ""})
     body = {"messages": []}
     fails(bad, "invalid_value", "messages", extra_body=body)
     long = fails(bad, "context_length_exceeded", "messages", content="many words " * 200_000)

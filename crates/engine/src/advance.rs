@@ -1,0 +1,90 @@
+//! One more token of a sequence: chosen, noted, told.
+
+use phial_model::TokenId;
+
+use crate::event::{Event, FinishReason, Usage};
+use crate::logprobs::token_logprobs;
+use crate::sampler::Sampler;
+use crate::sequence::Sequence;
+use crate::stop_strings::Matched;
+
+/// What came of a row of logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Advanced {
+    /// `None`: only the prompt was of interest.
+    pub token: Option<TokenId>,
+    /// The sequence has ended with it.
+    pub ended: bool,
+}
+
+/// Chooses the next token of a sequence from the logits after its last one and tells of it.
+pub(crate) fn advance(
+    sequence: &mut Sequence,
+    row: &[f32],
+    sampler: &mut Sampler,
+    events: &mut Vec<Event>,
+) -> Advanced {
+    if sequence.tokens.len() >= sequence.tokens_max {
+        events.push(finish(sequence, FinishReason::Length));
+        return Advanced { token: None, ended: true };
+    }
+    let token = sampler.sample(row, &sequence.sampler, sequence.generated() as u64);
+    record(sequence, token);
+    let ended = !tell(sequence, token, row, events);
+    Advanced { token: Some(token), ended }
+}
+
+/// The sequence goes on with `token`.
+fn record(sequence: &mut Sequence, token: TokenId) {
+    if let Some(drafter) = &mut sequence.drafter {
+        drafter.observe(&sequence.tokens, token);
+    }
+    sequence.sampler.record(token);
+    sequence.tokens.push(token);
+}
+
+/// Tells of the newest token; false if the sequence has ended.
+fn tell(sequence: &mut Sequence, token: TokenId, row: &[f32], events: &mut Vec<Event>) -> bool {
+    let stops = sequence.stop_tokens.contains(&token);
+    if stops && !sequence.ignore_stop_tokens {
+        events.push(finish(sequence, FinishReason::StopToken));
+        return false;
+    }
+    let matched =
+        if stops { Matched::Text(String::new()) } else { sequence.transcript.push(token) };
+    let (text, mut reason) = match matched {
+        Matched::Text(text) => (text, None),
+        Matched::Stop { text, stop } => (text, Some(FinishReason::StopString(stop))),
+    };
+    let logprobs = sequence.logprobs.map(|top| token_logprobs(row, token, top));
+    events.push(Event::Token { request: sequence.id, token, text, logprobs });
+    if reason.is_none() && sequence.tokens.len() >= sequence.tokens_max {
+        reason = Some(FinishReason::Length);
+    }
+    let Some(reason) = reason else { return true };
+    events.push(finish(sequence, reason));
+    false
+}
+
+/// The end of a sequence.
+pub(crate) fn finish(sequence: &mut Sequence, reason: FinishReason) -> Event {
+    let (text, reason) = match (reason, sequence.transcript.finish()) {
+        // Whatever followed the stop string is not part of the text.
+        (FinishReason::StopString(stop), _) => (String::new(), FinishReason::StopString(stop)),
+        (_, Matched::Stop { text, stop }) => (text, FinishReason::StopString(stop)),
+        (reason, Matched::Text(text)) => (text, reason),
+    };
+    Event::Finished { request: sequence.id, reason, text, usage: usage(sequence) }
+}
+
+/// What a sequence took so far.
+pub(crate) fn usage(sequence: &Sequence) -> Usage {
+    Usage {
+        prompt_tokens: sequence.prompt_tokens,
+        cached_tokens: sequence.cached_tokens,
+        generated_tokens: sequence.generated(),
+        accepted_prediction_tokens: sequence.accepted_prediction_tokens,
+        rejected_prediction_tokens: sequence.rejected_prediction_tokens,
+        queued: sequence.started.unwrap_or_default().saturating_sub(sequence.submitted),
+    }
+}
