@@ -31,6 +31,10 @@ pub struct Request {
     pub logprobs: Option<usize>,
     /// Adapter for the whole sequence.
     pub adapter: Option<AdapterId>,
+    /// Requests share the cached beginnings of their prompts only with those of the same salt. For
+    /// what the tokens do not say, as the hash of media that some of them stand for, and for users
+    /// who must not learn from timing what others have sent.
+    pub prefix_salt: Option<[u8; 32]>,
 }
 
 impl Request {
@@ -48,6 +52,7 @@ impl Request {
             ignore_stop_tokens: false,
             logprobs: None,
             adapter: None,
+            prefix_salt: None,
         }
     }
 }

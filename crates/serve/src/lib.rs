@@ -25,6 +25,7 @@ mod router;
 mod server;
 mod serving;
 mod sse;
+mod usage;
 
 pub use engine_thread::{EngineHandle, EngineState};
 pub use limits::Limits;

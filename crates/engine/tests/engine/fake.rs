@@ -1,6 +1,6 @@
 //! A model made of a hash.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,28 @@ struct Entry {
     adapter: Option<AdapterId>,
 }
 
+impl Entry {
+    /// Bytes of an entry: what the layout keeps per position.
+    const BYTES: usize = 8;
+
+    fn to_bytes(self) -> [u8; Self::BYTES] {
+        let adapter = self.adapter.map_or(0, |adapter| adapter.0 as u64 + 1);
+        let long = u64::from(self.regime == Regime::Long);
+        let packed = u64::from(self.token) | (self.position as u64) << 32 | long << 56;
+        (packed | adapter << 57).to_le_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let packed = u64::from_le_bytes(bytes);
+        Self {
+            token: packed as u32,
+            position: (packed >> 32 & 0xff_ffff) as usize,
+            regime: if packed >> 56 & 1 == 1 { Regime::Long } else { Regime::Short },
+            adapter: (packed >> 57).checked_sub(1).map(|adapter| AdapterId(adapter as usize)),
+        }
+    }
+}
+
 /// Its logits after a position depend on every token up to there, on the position and regime with
 /// which each was written into the cache, and on the adapter.
 pub struct Fake {
@@ -32,7 +54,6 @@ pub struct Fake {
     pub vocabulary: usize,
     /// If not empty: the tokens it prefers, after a prompt of one token.
     pub script: Vec<TokenId>,
-    cache: Mutex<HashMap<(BlockId, usize), Entry>>,
     /// Tokens per span of each forward pass.
     pub steps: Mutex<Vec<Vec<usize>>>,
 }
@@ -44,7 +65,6 @@ impl Fake {
             context,
             vocabulary: VOCABULARY,
             script: Vec::new(),
-            cache: Mutex::default(),
             steps: Mutex::default(),
         }
     }
@@ -108,7 +128,7 @@ impl Fake {
     }
 
     fn check_contract(&self, batch: &Batch<'_>, kv: &KvPool) {
-        let mut seen = HashSet::new();
+        let mut users: HashMap<BlockId, usize> = HashMap::new();
         for span in batch.spans {
             let end = span.start + span.tokens.len();
             assert!(!span.tokens.is_empty());
@@ -116,23 +136,35 @@ impl Fake {
             assert!(end <= self.context);
             for block in span.blocks {
                 assert!((block.0 as usize) < kv.block_count());
-                assert!(seen.insert(*block), "two sequences share a block");
+                *users.entry(*block).or_default() += 1;
+            }
+        }
+        for span in batch.spans {
+            for block in &span.blocks[span.start / KvPool::BLOCK_TOKENS..] {
+                assert_eq!(users[block], 1, "a span writes what another one reads");
             }
         }
     }
 
-    fn entries(&self, span: &Span<'_>) -> Vec<Entry> {
-        let mut cache = self.cache.lock().unwrap();
+    /// Writes the span's entries and gives those of the whole sequence.
+    fn entries(&self, span: &Span<'_>, kv: &mut KvPool) -> Vec<Entry> {
+        let end = span.start + span.tokens.len();
         let place = |position: usize| {
             let block = span.blocks[position / KvPool::BLOCK_TOKENS];
-            (block, position % KvPool::BLOCK_TOKENS)
+            (block, position % KvPool::BLOCK_TOKENS * Entry::BYTES)
         };
-        for (offset, &token) in span.tokens.iter().enumerate() {
-            let position = span.start + offset;
+        for (position, &token) in (span.start..end).zip(span.tokens) {
             let Span { regime, adapter, .. } = *span;
-            cache.insert(place(position), Entry { token, position, regime, adapter });
+            let entry = Entry { token, position, regime, adapter };
+            let (block, at) = place(position);
+            kv.block_mut(0, block)[at..][..Entry::BYTES].copy_from_slice(&entry.to_bytes());
         }
-        (0..span.start + span.tokens.len()).map(|position| cache[&place(position)]).collect()
+        let read = |position: usize| {
+            let (block, at) = place(position);
+            let bytes = kv.block(0, block)[at..][..Entry::BYTES].try_into().unwrap();
+            Entry::from_bytes(bytes)
+        };
+        (0..end).map(read).collect()
     }
 }
 
@@ -162,14 +194,17 @@ impl Forward for Fake {
         self.check_contract(batch, kv);
         let counts = batch.spans.iter().map(|span| span.tokens.len()).collect();
         self.steps.lock().unwrap().push(counts);
-        let wanting = batch.spans.iter().filter(|span| span.outputs != Outputs::None).count();
-        let values = scratch.logits_mut(wanting, self.vocabulary);
+        let wanted = |span: &Span<'_>| match span.outputs {
+            Outputs::None => 0,
+            Outputs::Last(count) => count,
+        };
+        let values = scratch.logits_mut(batch.spans.iter().map(wanted).sum(), self.vocabulary);
         let mut rows = values.chunks_exact_mut(self.vocabulary);
         for span in batch.spans {
-            let entries = self.entries(span);
-            if span.outputs != Outputs::None {
-                assert_eq!(span.outputs, Outputs::Last(1));
-                self.logits_of(&entries, rows.next().unwrap());
+            let entries = self.entries(span, kv);
+            assert!(wanted(span) <= span.tokens.len());
+            for end in entries.len() - wanted(span)..entries.len() {
+                self.logits_of(&entries[..=end], rows.next().unwrap());
             }
         }
         Logits { values, vocabulary: self.vocabulary }

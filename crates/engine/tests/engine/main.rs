@@ -3,5 +3,7 @@
 mod crossing;
 mod fake;
 mod lifecycle;
+mod real;
 mod scheduling;
+mod sharing;
 mod text;

@@ -47,6 +47,7 @@ pub(super) fn prepare(server: &Server, body: &[u8]) -> Result<Prepared, ApiError
             ignore_stop_tokens: chat.ignore_eos,
             logprobs: chat.logprobs,
             adapter: None,
+            prefix_salt: None,
         });
     }
     let logprobs = chat.logprobs.is_some();

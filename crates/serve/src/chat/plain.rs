@@ -1,13 +1,14 @@
 //! An answer in one piece.
 
 use axum::Json;
-use phial_openai::{AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, Usage};
+use phial_openai::{AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason};
 
 use super::logprobs::LogprobQueue;
 use super::{Answer, finish_reason};
 use crate::api_error::ApiError;
 use crate::engine_thread::{Submission, Update};
 use crate::server::Server;
+use crate::usage::UsageSum;
 
 /// A choice as far as it has come.
 struct Draft {
@@ -40,7 +41,7 @@ pub(super) async fn respond(
             finish_reason: FinishReason::Length,
         })
         .collect();
-    let mut completion_tokens = 0;
+    let mut sum = UsageSum::default();
     while !submission.is_done() {
         let (index, update) = submission.next().await?;
         let draft = &mut drafts[index];
@@ -54,7 +55,7 @@ pub(super) async fn respond(
             Update::Finished { reason, text, usage } => {
                 draft.push(&text);
                 draft.finish_reason = finish_reason(&reason);
-                completion_tokens += usage.generated_tokens;
+                sum.add(&usage);
             }
             Update::Rejected(rejected) => return Err(ApiError::from(&rejected)),
         }
@@ -71,7 +72,7 @@ pub(super) async fn respond(
         created: answer.created,
         model: answer.model,
         choices: choices.collect(),
-        usage: Usage::new(answer.prompt_tokens, completion_tokens),
+        usage: sum.of_prompt(answer.prompt_tokens),
         system_fingerprint: answer.fingerprint,
     }))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{
-    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, StreamOptions, Usage,
+    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, StreamOptions,
 };
 
 use super::logprobs::LogprobQueue;
@@ -15,6 +15,7 @@ use crate::api_error::ApiError;
 use crate::engine_thread::{Submission, Update};
 use crate::server::Server;
 use crate::sse;
+use crate::usage::UsageSum;
 
 /// Answers at once with headers, and with the rest as it comes.
 pub(super) fn respond(
@@ -29,7 +30,7 @@ pub(super) fn respond(
         answer,
         submission,
         include_usage: options.include_usage,
-        completion_tokens: 0,
+        usage: UsageSum::default(),
         ready: VecDeque::new(),
         ended: false,
         ping_interval: server.options().ping_interval,
@@ -45,7 +46,7 @@ struct Chunks {
     answer: Answer,
     submission: Submission,
     include_usage: bool,
-    completion_tokens: usize,
+    usage: UsageSum,
     /// Per choice, if asked for.
     logprobs: Vec<Option<LogprobQueue>>,
     /// Events that are yet to be sent.
@@ -83,7 +84,7 @@ impl Chunks {
             }
             Update::Finished { reason, text, usage } => {
                 self.send_text(index, text);
-                self.completion_tokens += usage.generated_tokens;
+                self.usage.add(&usage);
                 self.send_piece(index, Delta::End, None, Some(finish_reason(&reason)));
                 if self.submission.is_done() {
                     self.end();
@@ -133,7 +134,7 @@ impl Chunks {
 
     fn end(&mut self) {
         if self.include_usage {
-            let usage = Usage::new(self.answer.prompt_tokens, self.completion_tokens);
+            let usage = self.usage.of_prompt(self.answer.prompt_tokens);
             self.send_chunk(Vec::new(), ChunkUsage::Known(usage));
         }
         self.ready.push_back(sse::DONE);

@@ -1,12 +1,11 @@
 //! A model that says what it is told to, a tokenizer of single bytes, and a server of both.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use phial_engine::Engine;
 use phial_model::{
-    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Regime, Scratch, Span, TokenId,
+    Batch, Forward, KvElement, KvLayout, KvPool, Logits, Outputs, Regime, Scratch, Span, TokenId,
 };
 use phial_serve::{EngineHandle, ServedModel, Server, ServerOptions};
 use phial_text::{ChatTemplate, Tokenizer, Vocabulary};
@@ -32,24 +31,35 @@ pub const END: TokenId = 260;
 pub struct EchoModel {
     /// Time that a step takes.
     pub step_time: Duration,
-    /// All tokens of the sequences, by the first block of their cache: what a real model keeps
-    /// in the cache itself.
-    sequences: Mutex<HashMap<BlockId, Vec<TokenId>>>,
 }
+
+/// Bytes that the cache has for a position; the model keeps the token there.
+const POSITION_BYTES: usize = 16;
 
 impl EchoModel {
     pub fn new(step_time: Duration) -> Self {
-        Self { step_time, sequences: Mutex::default() }
+        Self { step_time }
     }
 
-    fn speak(&self, span: &Span<'_>, row: &mut [f32]) {
-        let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
-        let tokens = sequences.entry(span.blocks[0]).or_default();
-        tokens.truncate(span.start);
-        tokens.extend_from_slice(span.tokens);
-        if row.is_empty() {
-            return;
+    /// Keeps the span's tokens and gives those of the whole sequence.
+    fn tokens(span: &Span<'_>, kv: &mut KvPool) -> Vec<TokenId> {
+        let end = span.start + span.tokens.len();
+        let place = |position: usize| {
+            let block = span.blocks[position / KvPool::BLOCK_TOKENS];
+            (block, position % KvPool::BLOCK_TOKENS * POSITION_BYTES)
+        };
+        for (position, token) in (span.start..end).zip(span.tokens) {
+            let (block, at) = place(position);
+            kv.block_mut(0, block)[at..][..4].copy_from_slice(&token.to_le_bytes());
         }
+        let read = |position: usize| {
+            let (block, at) = place(position);
+            TokenId::from_le_bytes(kv.block(0, block)[at..][..4].try_into().expect("4 bytes"))
+        };
+        (0..end).map(read).collect()
+    }
+
+    fn speak(tokens: &[TokenId], row: &mut [f32]) {
         let reply = tokens.iter().rposition(|&token| token == ASSISTANT).expect("a turn to speak");
         let said = tokens.len() - reply - 1;
         let from = tokens.iter().rposition(|&token| token == USER).map_or(0, |index| index + 1);
@@ -105,18 +115,22 @@ impl Forward for EchoModel {
     fn forward<'s>(
         &self,
         batch: &Batch<'_>,
-        _kv: &mut KvPool,
+        kv: &mut KvPool,
         scratch: &'s mut Scratch,
     ) -> Logits<'s> {
         std::thread::sleep(self.step_time);
         let vocabulary = self.vocabulary();
-        let rows = |span: &Span<'_>| usize::from(span.outputs != phial_model::Outputs::None);
-        let values = scratch.logits_mut(batch.spans.iter().map(rows).sum(), vocabulary);
-        let mut rest = &mut *values;
+        let wanted = |span: &Span<'_>| match span.outputs {
+            Outputs::None => 0,
+            Outputs::Last(count) => count,
+        };
+        let values = scratch.logits_mut(batch.spans.iter().map(wanted).sum(), vocabulary);
+        let mut rows = values.chunks_exact_mut(vocabulary);
         for span in batch.spans {
-            let (row, others) = rest.split_at_mut(rows(span) * vocabulary);
-            self.speak(span, row);
-            rest = others;
+            let tokens = Self::tokens(span, kv);
+            for end in tokens.len() - wanted(span)..tokens.len() {
+                Self::speak(&tokens[..=end], rows.next().expect("a row"));
+            }
         }
         Logits { values, vocabulary }
     }
