@@ -1,5 +1,7 @@
 //! Inputs of a matrix product: f32 rows, and the same rows in 8 bits.
 
+use std::ops::Range;
+
 use crate::cpu::Tier;
 use crate::lanes::{Kernel, Lanes};
 use crate::pool::Pool;
@@ -7,8 +9,8 @@ use crate::pool::Pool;
 /// Columns that share one scale.
 pub const GROUP: usize = 32;
 
-/// Rows of work that are worth another thread.
-const ROWS_PER_TILE: usize = 8;
+/// So few rows are not worth another thread.
+const ROWS_SERIAL: usize = 8;
 
 /// What is made of the f32 values for quantised weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +20,8 @@ pub enum Codes {
     /// 8-bit codes: per group of 32 columns `value ≈ scale * code`, `code` in -127..=127,
     /// `scale = largest magnitude / 127`.
     Eight,
-    /// The same, and a second row of codes for what the first leaves over, with scales of its own:
-    /// the sum of both products is that of 16-bit activations.
+    /// The same, and a second row of codes behind it for what the first leaves over, with scales
+    /// of its own: the sum of both products is that of 16-bit activations.
     Sixteen,
 }
 
@@ -35,41 +37,79 @@ impl Codes {
 }
 
 /// Rows of activations, `[rows, columns]`, as f32 and as 8-bit codes.
+///
+/// Codes stand in tiles of up to [`Lanes::PRODUCT_ROWS`] rows, in each group by group, and in a
+/// group row by row: a product reads a tile from end to end.
 pub struct Activations {
     rows: usize,
     columns: usize,
     kind: Codes,
+    tile_rows_max: usize,
     values: Vec<f32>,
     codes: Vec<i8>,
-    /// `[code rows, columns / 32]`; left-over rows stand behind all first ones.
+    /// One per row and group.
     scales: Vec<f32>,
-    /// `[code rows, columns / 16]`: sums of codes, which take off a weight's zero point.
+    /// Two per row and group: sums of codes, which take off a weight's zero point.
     sums: Vec<i32>,
-    /// `[code rows, columns / 32]`: sums of what the codes stand for, which a minimum multiplies.
+    /// One per row and group: sums of what the codes stand for, which a minimum multiplies.
     offsets: Vec<f32>,
 }
 
-/// A row of codes by groups of 32.
+/// `R` rows of codes side by side, by groups of 32 columns.
 #[derive(Clone, Copy)]
-pub(crate) struct GroupedRow<'a> {
-    pub codes: &'a [[i8; GROUP]],
-    /// `value ≈ scale * code`
-    pub scales: &'a [f32],
-    /// Sums of the codes of both halves.
-    pub sums: &'a [[i32; 2]],
-    /// `scale * sum of codes`
-    pub offsets: &'a [f32],
+pub(crate) struct CodeTile<'a, const R: usize> {
+    pub codes: &'a [[[i8; GROUP]; R]],
+    scales: &'a [[f32; R]],
+    sums: &'a [[[i32; 2]; R]],
+    offsets: &'a [[f32; R]],
 }
 
-/// One row on its way in: where its parts go.
-struct Row<'a> {
+/// One group of the rows of a [`CodeTile`].
+pub(crate) struct RowGroups<'a, const R: usize> {
+    pub codes: &'a [[i8; GROUP]; R],
+    /// `value ≈ scale * code`
+    pub scales: &'a [f32; R],
+    /// Sums of the codes of both halves.
+    pub sums: &'a [[i32; 2]; R],
+    /// `scale * sum of codes`
+    pub offsets: &'a [f32; R],
+}
+
+impl<'a, const R: usize> CodeTile<'a, R> {
+    /// Some of its groups. Says once that all parts have this length: loops over them then need no
+    /// checks.
+    #[inline(always)]
+    pub fn part(self, groups: Range<usize>) -> Self {
+        Self {
+            codes: &self.codes[groups.clone()],
+            scales: &self.scales[groups.clone()],
+            sums: &self.sums[groups.clone()],
+            offsets: &self.offsets[groups],
+        }
+    }
+
+    #[inline(always)]
+    pub fn group(&self, index: usize) -> RowGroups<'a, R> {
+        RowGroups {
+            codes: &self.codes[index],
+            scales: &self.scales[index],
+            sums: &self.sums[index],
+            offsets: &self.offsets[index],
+        }
+    }
+}
+
+/// Some rows on their way in: where their parts go.
+struct RowTile<'a> {
+    /// Of the first row of values.
     index: usize,
     values: &'a mut [f32],
-    first: CodedRow<'a>,
-    rest: Option<CodedRow<'a>>,
+    coded: CodedTile<'a>,
 }
 
-struct CodedRow<'a> {
+/// The parts of [`CodeTile`] for a number of rows that is known late.
+struct CodedTile<'a> {
+    rows: usize,
     codes: &'a mut [i8],
     scales: &'a mut [f32],
     sums: &'a mut [i32],
@@ -82,6 +122,7 @@ impl Default for Activations {
             rows: 0,
             columns: 0,
             kind: Codes::None,
+            tile_rows_max: 1,
             values: Vec::new(),
             codes: Vec::new(),
             scales: Vec::new(),
@@ -112,16 +153,21 @@ impl Activations {
         &self.values[..self.rows * self.columns]
     }
 
-    /// The 8-bit form of `row`.
+    /// Rows of codes that stand side by side in the tile that begins at row `row` of them.
     #[inline(always)]
-    pub(crate) fn grouped_row(&self, row: usize) -> GroupedRow<'_> {
+    pub(crate) fn tile_rows(&self, row: usize) -> usize {
+        tile_rows(self.code_rows() - row, self.tile_rows_max)
+    }
+
+    /// The tile of `R` rows of codes that begins at `row`; `R` is [`Activations::tile_rows`].
+    #[inline(always)]
+    pub(crate) fn code_tile<const R: usize>(&self, row: usize) -> CodeTile<'_, R> {
         let groups = self.columns / GROUP;
-        let codes = &self.codes[row * self.columns..][..self.columns];
-        GroupedRow {
-            codes: codes.as_chunks().0,
-            scales: &self.scales[row * groups..][..groups],
-            sums: self.sums[2 * row * groups..][..2 * groups].as_chunks().0,
-            offsets: &self.offsets[row * groups..][..groups],
+        CodeTile {
+            codes: self.codes[row * self.columns..][..R * self.columns].as_chunks().0.as_chunks().0,
+            scales: self.scales[row * groups..][..R * groups].as_chunks().0,
+            sums: self.sums[2 * row * groups..][..2 * R * groups].as_chunks().0.as_chunks().0,
+            offsets: self.offsets[row * groups..][..R * groups].as_chunks().0,
         }
     }
 
@@ -143,45 +189,69 @@ impl Activations {
         grow(&mut self.scales, coded / GROUP, 0.0);
         grow(&mut self.sums, coded / (GROUP / 2), 0);
         grow(&mut self.offsets, coded / GROUP, 0.0);
-        let run = |row: Row<'_>| {
-            fill(row.index, row.values);
-            if kind != Codes::None {
-                tier.run(Quantize { values: row.values, out: row.first, rest: row.rest });
-            }
-        };
-        let parts = self.split();
-        if rows <= ROWS_PER_TILE {
-            parts.for_each(run);
-        } else {
-            let mut tiles: Vec<Vec<Row<'_>>> = Vec::new();
-            for row in parts {
-                match tiles.last_mut() {
-                    Some(tile) if tile.len() < ROWS_PER_TILE => tile.push(row),
-                    _ => tiles.push(vec![row]),
+        self.tile_rows_max = tier.product_rows();
+        let run = |mut tile: RowTile<'_>| {
+            for (offset, values) in tile.values.chunks_exact_mut(columns).enumerate() {
+                fill(tile.index + offset, values);
+                if kind != Codes::None {
+                    let (row, sixteen) = (offset * kind.per_row(), kind == Codes::Sixteen);
+                    tier.run(Quantize { values, out: &mut tile.coded, row, sixteen });
                 }
             }
-            pool.for_each(tiles, |tile| tile.into_iter().for_each(&run));
+        };
+        let tiles = self.split();
+        if rows <= ROWS_SERIAL {
+            tiles.into_iter().for_each(run);
+        } else {
+            pool.for_each(tiles, run);
         }
     }
 
-    fn split(&mut self) -> impl Iterator<Item = Row<'_>> {
-        let (rows, columns) = (self.rows, self.columns);
-        let coded = self.code_rows() * columns;
-        let mut code_rows = self.codes[..coded]
-            .chunks_mut(columns.max(1))
-            .zip(self.scales[..coded / GROUP].chunks_mut((columns / GROUP).max(1)))
-            .zip(self.sums[..coded / 16].chunks_mut((columns / 16).max(1)))
-            .zip(self.offsets[..coded / GROUP].chunks_mut((columns / GROUP).max(1)))
-            .map(|(((codes, scales), sums), offsets)| CodedRow { codes, scales, sums, offsets });
-        let first: Vec<_> = code_rows.by_ref().take(rows).collect();
-        let mut first = first.into_iter();
-        let empty =
-            || CodedRow { codes: &mut [], scales: &mut [], sums: &mut [], offsets: &mut [] };
-        self.values[..rows * columns].chunks_mut(columns).enumerate().map(move |(index, values)| {
-            let first = first.next().unwrap_or_else(empty);
-            Row { index, values, first, rest: code_rows.next() }
-        })
+    /// Tiles of rows of codes, or of values where there are none.
+    fn split(&mut self) -> Vec<RowTile<'_>> {
+        let groups = self.columns / GROUP;
+        let per_row = self.kind.per_row();
+        let mut values = &mut self.values[..];
+        let mut codes = &mut self.codes[..];
+        let mut scales = &mut self.scales[..];
+        let mut sums = &mut self.sums[..];
+        let mut offsets = &mut self.offsets[..];
+        let mut tiles = Vec::new();
+        let mut index = 0;
+        while index < self.rows {
+            let left = (self.rows - index) * per_row.max(1);
+            let wide = tile_rows(left, self.tile_rows_max);
+            let coded = if per_row == 0 { 0 } else { wide };
+            let count = wide / per_row.max(1);
+            tiles.push(RowTile {
+                index,
+                values: take(&mut values, count * self.columns),
+                coded: CodedTile {
+                    rows: coded,
+                    codes: take(&mut codes, coded * self.columns),
+                    scales: take(&mut scales, coded * groups),
+                    sums: take(&mut sums, 2 * coded * groups),
+                    offsets: take(&mut offsets, coded * groups),
+                },
+            });
+            index += count;
+        }
+        tiles
     }
+}
+
+/// Rows of the next tile when `left` are left and a tile has at most `max`: the widths that
+/// products are compiled for.
+#[inline(always)]
+fn tile_rows(left: usize, max: usize) -> usize {
+    [8, 4, 2].into_iter().find(|&rows| rows <= max && rows <= left).unwrap_or(1)
+}
+
+/// Splits off the first `len` of `rest`.
+fn take<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    let (first, last) = std::mem::take(rest).split_at_mut(len);
+    *rest = last;
+    first
 }
 
 fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, value: T) {
@@ -190,34 +260,38 @@ fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, value: T) {
     }
 }
 
-struct Quantize<'a> {
+/// Codes of one row of values: row `row` of a tile and, for 16 bits, the one behind it.
+struct Quantize<'a, 'b> {
     values: &'a [f32],
-    out: CodedRow<'a>,
-    rest: Option<CodedRow<'a>>,
+    out: &'a mut CodedTile<'b>,
+    row: usize,
+    sixteen: bool,
 }
 
-impl Kernel for Quantize<'_> {
+impl Kernel for Quantize<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { values, mut out, mut rest } = self;
-        for (index, group) in values.as_chunks().0.iter().enumerate() {
+        for (index, group) in self.values.as_chunks().0.iter().enumerate() {
             let quantized = quantize_group(lanes, group);
-            if let Some(rest) = &mut rest {
-                rest.put(index, &quantize_group(lanes, &quantized.rest(group)));
+            self.out.put(index, self.row, &quantized);
+            if self.sixteen {
+                let rest = quantize_group(lanes, &quantized.rest(group));
+                self.out.put(index, self.row + 1, &rest);
             }
-            out.put(index, &quantized);
         }
     }
 }
 
-impl CodedRow<'_> {
-    fn put(&mut self, index: usize, group: &QuantizedGroup) {
-        self.codes[index * GROUP..][..GROUP].copy_from_slice(&group.codes);
-        self.scales[index] = group.scale;
-        self.sums[2 * index..][..2].copy_from_slice(&group.sums);
-        self.offsets[index] = group.scale * (group.sums[0] + group.sums[1]) as f32;
+impl CodedTile<'_> {
+    #[inline(always)]
+    fn put(&mut self, index: usize, row: usize, group: &QuantizedGroup) {
+        let at = index * self.rows + row;
+        self.codes[at * GROUP..][..GROUP].copy_from_slice(&group.codes);
+        self.scales[at] = group.scale;
+        self.sums[2 * at..][..2].copy_from_slice(&group.sums);
+        self.offsets[at] = group.scale * (group.sums[0] + group.sums[1]) as f32;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::arm::{
     byte_dot::{DotProduct, MixedDotProduct, Widening},
     neon::Neon,
 };
-use crate::lanes::{Kernel, Portable};
+use crate::lanes::{Kernel, Lanes, Portable};
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::wasm::Simd128;
 #[cfg(target_arch = "x86_64")]
@@ -110,6 +110,11 @@ impl Tier {
         }
     }
 
+    /// Rows that a matrix product keeps in registers.
+    pub(crate) fn product_rows(self) -> usize {
+        self.run(ProductRows)
+    }
+
     /// Runs `kernel` with this tier's instructions.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -134,6 +139,17 @@ impl Tier {
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Tier::Simd128(lanes) => lanes.run(kernel),
         }
+    }
+}
+
+struct ProductRows;
+
+impl Kernel for ProductRows {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) -> usize {
+        L::PRODUCT_ROWS
     }
 }
 

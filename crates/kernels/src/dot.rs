@@ -18,19 +18,15 @@ macro_rules! each_row {
 }
 pub(crate) use each_row;
 
-/// Eight vectors of codes, four columns each, against 32 signed codes of one row, on top of
-/// `start`. `WIDE` codes fill a byte (see [`Lanes::dot_wide`]).
+/// The four codes of vector `vector` of a row's group, as they travel to every lane.
 #[inline(always)]
-pub(crate) fn dot_group<L: Lanes, const WIDE: bool>(
-    lanes: L,
-    codes: &[L::B; 8],
-    row: &[i8; GROUP],
-    start: i32,
-) -> L::I {
-    dot_vectors::<L, WIDE, 0, 8>(lanes, codes, row, lanes.splat_int(start))
+pub(crate) fn four_codes(row: &[i8; GROUP], vector: usize) -> i32 {
+    let four = row[4 * vector..4 * vector + 4].as_array().expect("four of 32");
+    i32::from_le_bytes(four.map(|code| code as u8))
 }
 
-/// As [`dot_group`] for vectors `FIRST..END`.
+/// Vectors `FIRST..END` of codes, four columns each, against 32 signed codes of one row, on top of
+/// `start`. `WIDE` codes fill a byte (see [`Lanes::dot_wide`]).
 #[inline(always)]
 pub(crate) fn dot_vectors<L: Lanes, const WIDE: bool, const FIRST: usize, const END: usize>(
     lanes: L,
@@ -41,8 +37,7 @@ pub(crate) fn dot_vectors<L: Lanes, const WIDE: bool, const FIRST: usize, const 
     let mut sum = start;
     each_row!(vector < END, {
         if vector >= FIRST && vector < 8 {
-            let four = row[4 * vector..4 * vector + 4].as_array().expect("four of 32");
-            let four = i32::from_le_bytes(four.map(|code| code as u8));
+            let four = four_codes(row, vector);
             sum = if WIDE {
                 lanes.dot_wide(sum, codes[vector], four)
             } else {

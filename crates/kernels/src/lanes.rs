@@ -26,6 +26,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     const COUNT: usize;
     /// What [`Lanes::dot_wide`] adds to each code, so that the caller can take it off again.
     const WIDE_OFFSET: i32;
+    /// Rows that a matrix product keeps in registers: 8, 4, 2 or 1.
+    const PRODUCT_ROWS: usize;
     /// f32 lanes.
     type F: Copy;
     /// i32 lanes.
@@ -76,6 +78,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
 
     /// All lanes `value`.
     fn splat_int(self, value: i32) -> Self::I;
+    /// `a + b`, wrapping.
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I;
     /// To f32.
     fn to_float(self, a: Self::I) -> Self::F;
     /// Rounds to integers, saturates to -127..=127 and writes `COUNT` signed bytes; returns their
@@ -185,6 +189,7 @@ fn each(f: impl Fn(usize) -> f32) -> [f32; 16] {
 impl Lanes for Portable {
     const COUNT: usize = 16;
     const WIDE_OFFSET: i32 = 0;
+    const PRODUCT_ROWS: usize = 1;
     type F = [f32; 16];
     type I = [i32; 16];
     type B = [u8; 64];
@@ -286,6 +291,10 @@ impl Lanes for Portable {
     #[inline(always)]
     fn splat_int(self, value: i32) -> Self::I {
         [value; 16]
+    }
+    #[inline(always)]
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

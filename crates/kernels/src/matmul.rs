@@ -1,16 +1,18 @@
 //! The matrix product: rows of activations times a packed weight matrix, transposed.
 //!
-//! One body serves every row count. A tile unpacks a group of 32 columns of 16 weight rows into
-//! registers once and multiplies it with up to eight rows of activations. Each output is summed
-//! in the same order whatever the number of rows and whatever the tier, so a row's result does
-//! not depend on the rows beside it.
+//! One body serves every row count. A tile unpacks a vector of codes, four columns of 16 weight
+//! rows, once and multiplies it with up to twelve rows of activations, whose sums stay in
+//! registers. Each output is summed in the same order whatever the number of rows and whatever
+//! the tier, so a row's result does not depend on the rows beside it.
 
 mod forms;
 
-use crate::activations::{Activations, GroupedRow};
+use std::ops::Range;
+
+use crate::activations::{Activations, CodeTile, GROUP, RowGroups};
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
-use crate::dot::{dot_group, dot_vectors, each_row};
+use crate::dot::{each_row, four_codes};
 use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL_ROWS};
 use crate::packed::{Block, Form, PackedMatrix};
 use crate::pool::Pool;
@@ -27,6 +29,15 @@ const TILES_PER_THREAD: usize = 8;
 /// memory, and the processor's own prefetch stops at every page.
 const PREFETCH_BYTES: usize = 4096;
 
+/// Groups of columns of a strip: the codes of eight rows take a third of the nearest cache.
+const STRIP_GROUPS: usize = 32;
+
+/// Panels that walk their strips together, their sums in the nearest cache.
+const STRIP_PANELS: usize = 16;
+
+/// Vectors of codes in half a group.
+const FOUR: usize = 4;
+
 /// One weight matrix of a product and where its outputs go.
 #[derive(Clone, Copy)]
 pub struct Product<'a> {
@@ -37,9 +48,8 @@ pub struct Product<'a> {
 }
 
 /// For each row of `input` and each product: `out[row][column..] = weights * input[row]`. All
-/// products share one pass over the threads. Quantised weights are multiplied with rows of codes:
-/// with [`crate::activations::Codes::Sixteen`] the products of what was left over stand behind
-/// all others, for the caller to add.
+/// products share one pass over the threads. Quantised weights are multiplied with rows of codes;
+/// with [`crate::activations::Codes::Sixteen`] the products of both are added.
 ///
 /// # Panics
 /// When a matrix's inputs are not the activations' columns.
@@ -103,41 +113,61 @@ impl Tile<'_> {
         let rows = self.input.code_rows();
         let mut row = 0;
         while row < rows {
-            let left = rows - row;
-            let wide = L::COUNT >= 16;
-            let step = if wide && left >= 8 {
-                self.quantized_rows::<L, G, 8>(lanes, row)
-            } else if left >= 4 {
-                self.quantized_rows::<L, G, 4>(lanes, row)
-            } else if left >= 2 {
-                self.quantized_rows::<L, G, 2>(lanes, row)
-            } else {
-                self.quantized_rows::<L, G, 1>(lanes, row)
+            row += match self.input.tile_rows(row) {
+                8 if L::PRODUCT_ROWS >= 8 => self.quantized_rows::<L, G, 8>(lanes, row),
+                4 if L::PRODUCT_ROWS >= 4 => self.quantized_rows::<L, G, 4>(lanes, row),
+                2 if L::PRODUCT_ROWS >= 2 => self.quantized_rows::<L, G, 2>(lanes, row),
+                _ => self.quantized_rows::<L, G, 1>(lanes, row),
             };
-            row += step;
         }
     }
 
     /// `R` rows from `row` on with every panel of the tile; returns `R`.
+    ///
+    /// The first rows read the weights from memory, panel by panel, end to end. All others walk
+    /// the panels in strips of columns, so that their codes stay in the nearest cache.
     #[inline(always)]
     fn quantized_rows<L: Lanes, G: GroupForm, const R: usize>(self, lanes: L, row: usize) -> usize {
-        let rows: [_; R] = std::array::from_fn(|r| self.input.grouped_row(row + r));
-        for panel in self.first..self.end {
-            let bytes = self.product.weights.panel(panel);
-            let mut sums = [[0.0_f32; PANEL_ROWS]; R];
-            for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
-                let lane_sums = panel_lanes::<L, G, R>(lanes, bytes, rows, lane, row == 0);
-                for (sums, value) in sums.iter_mut().zip(lane_sums) {
-                    lanes.store(value, &mut sums[lane..]);
+        let rows = self.input.code_tile::<R>(row);
+        let groups = self.input.columns() / GROUP;
+        let strip = if row == 0 { groups } else { STRIP_GROUPS.min(groups) };
+        for first in (self.first..self.end).step_by(STRIP_PANELS) {
+            let panels = first..(first + STRIP_PANELS).min(self.end);
+            let mut sums = [[[0.0_f32; PANEL_ROWS]; R]; STRIP_PANELS];
+            for start in (0..groups).step_by(strip.max(1)) {
+                let part = start..(start + strip).min(groups);
+                for (panel, sums) in panels.clone().zip(&mut sums) {
+                    let bytes = self.product.weights.panel(panel);
+                    for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
+                        let place = Place { groups: part.clone(), lane, ahead: row == 0 };
+                        panel_lanes::<L, G, R>(lanes, bytes, rows, &place, sums);
+                    }
                 }
             }
-            self.store(panel, row, &sums);
+            for (panel, sums) in panels.zip(&sums) {
+                self.store_codes(panel, row, sums);
+            }
         }
         R
     }
 
+    /// Stores the sums of rows of codes; of 16 bits, every other row holds what the one before it
+    /// left over.
     #[inline(always)]
-    fn store<const R: usize>(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]; R]) {
+    fn store_codes<const R: usize>(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]; R]) {
+        if self.input.code_rows() == self.input.rows() {
+            self.store(panel, row, sums);
+            return;
+        }
+        let mut both = [[0.0_f32; PANEL_ROWS]; R];
+        for (out, pair) in both.iter_mut().zip(sums.chunks_exact(2)) {
+            *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
+        }
+        self.store(panel, row / 2, &both[..R / 2]);
+    }
+
+    #[inline(always)]
+    fn store(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]]) {
         let first = panel * PANEL_ROWS;
         let count = PANEL_ROWS.min(self.product.weights.rows() - first);
         for (r, sums) in sums.iter().enumerate() {
@@ -203,91 +233,133 @@ impl Tile<'_> {
     }
 }
 
-/// The dot products of `R` rows of activations with the weight rows `lane..lane + COUNT`.
+/// Where in a panel the work goes on.
+struct Place {
+    /// Groups of columns; whole blocks.
+    groups: Range<usize>,
+    /// Weight rows `lane..lane + COUNT`.
+    lane: usize,
+    /// Ask memory for what comes next.
+    ahead: bool,
+}
+
+/// Adds the dot products of `R` rows of activations with the weights at `place` of a panel.
 #[inline(always)]
 fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
     lanes: L,
     panel: &[u8],
-    rows: [GroupedRow<'_>; R],
-    lane: usize,
-    ahead: bool,
-) -> [L::F; R] {
+    rows: CodeTile<'_, R>,
+    place: &Place,
+    out: &mut [[f32; PANEL_ROWS]; R],
+) {
     let Block { groups, scale_bytes, code_bytes } = G::BLOCK;
+    let lane = place.lane;
     let mut sums = [lanes.splat(0.0); R];
-    let blocks = rows[0].codes.len() / groups;
-    // Equal lengths, said once: the loops below need no checks.
-    let rows = rows.map(|row| GroupedRow {
-        codes: &row.codes[..blocks * groups],
-        scales: &row.scales[..blocks * groups],
-        sums: &row.sums[..blocks * groups],
-        offsets: &row.offsets[..blocks * groups],
+    each_row!(r < R, {
+        sums[r] = lanes.load(&out[r][lane..]);
     });
-    for (index, block) in panel.chunks_exact(G::BLOCK.bytes()).take(blocks).enumerate() {
+    let rows = rows.part(place.groups.clone());
+    let blocks = panel[place.groups.start / groups * G::BLOCK.bytes()..]
+        .chunks_exact(G::BLOCK.bytes())
+        .take(place.groups.len() / groups);
+    for (index, block) in blocks.enumerate() {
         let (scales, codes) = block.split_at(scale_bytes);
         let block_scales = G::block_scales(lanes, scales, lane);
         for group in 0..groups {
             let codes = &codes[group * code_bytes..][..code_bytes];
-            if ahead && lane == 0 {
+            if place.ahead && lane == 0 {
                 for line in (0..code_bytes + scale_bytes / groups).step_by(64) {
                     lanes.prefetch(codes, PREFETCH_BYTES + line);
                 }
             }
-            let codes = G::codes(lanes, codes, lane);
             let weight = G::scales(lanes, scales, block_scales, group, lane);
-            let at = index * groups + group;
-            each_row!(r < R, {
-                sums[r] = add_group::<L, G>(lanes, &codes, &weight, (&rows[r], at), sums[r]);
-            });
+            let row_groups = rows.group(index * groups + group);
+            add_group::<L, G, R>(lanes, (codes, lane), &weight, &row_groups, &mut sums);
         }
     }
-    sums
+    each_row!(r < R, {
+        lanes.store(sums[r], &mut out[r][lane..]);
+    });
 }
 
-/// Adds the products of one group of one row.
+/// Adds the products of one group of every row.
 #[inline(always)]
-fn add_group<L: Lanes, G: GroupForm>(
+fn add_group<L: Lanes, G: GroupForm, const R: usize>(
     lanes: L,
-    codes: &[L::B; 8],
+    (codes, lane): (&[u8], usize),
     weight: &GroupScales<L>,
-    (row, group): (&GroupedRow<'_>, usize),
-    sum: L::F,
-) -> L::F {
+    rows: &RowGroups<'_, R>,
+    sums: &mut [L::F; R],
+) {
     let zero = if G::WIDE { L::WIDE_OFFSET } else { G::ZERO };
-    let (row_codes, scale) = (&row.codes[group], lanes.splat(row.scales[group]));
-    let [low_sum, high_sum] = row.sums[group];
-    if G::SPLIT {
-        let (low, high) = (lanes.splat_int(-zero * low_sum), lanes.splat_int(-zero * high_sum));
-        let (low, high) = if G::WIDE {
-            (
-                dot_vectors::<L, true, 0, 4>(lanes, codes, row_codes, low),
-                dot_vectors::<L, true, 4, 8>(lanes, codes, row_codes, high),
-            )
-        } else {
-            (
-                dot_vectors::<L, false, 0, 4>(lanes, codes, row_codes, low),
-                dot_vectors::<L, false, 4, 8>(lanes, codes, row_codes, high),
-            )
-        };
-        let low = lanes.mul(lanes.to_float(low), weight.low);
-        let both = lanes.fma(lanes.to_float(high), weight.high, low);
-        let sum = lanes.fma(both, scale, sum);
-        if !G::MINIMUM {
-            return sum;
-        }
-        let scale = row.scales[group];
-        let sum = lanes.fma(weight.low_minimum, lanes.splat(scale * low_sum as f32), sum);
-        lanes.fma(weight.high_minimum, lanes.splat(scale * high_sum as f32), sum)
-    } else {
-        let start = -zero * (low_sum + high_sum);
-        let dot = if G::WIDE {
-            dot_group::<L, true>(lanes, codes, row_codes, start)
-        } else {
-            dot_group::<L, false>(lanes, codes, row_codes, start)
-        };
-        let sum = lanes.fma(lanes.mul(lanes.to_float(dot), scale), weight.low, sum);
-        if !G::MINIMUM {
-            return sum;
-        }
-        lanes.fma(weight.low_minimum, lanes.splat(row.offsets[group]), sum)
+    let mut low = [lanes.splat_int(0); R];
+    let mut high = low;
+    if zero != 0 {
+        each_row!(r < R, {
+            let [low_sum, high_sum] = rows.sums[r];
+            if G::SPLIT {
+                low[r] = lanes.splat_int(-zero * low_sum);
+                high[r] = lanes.splat_int(-zero * high_sum);
+            } else {
+                low[r] = lanes.splat_int(-zero * (low_sum + high_sum));
+            }
+        });
     }
+    half_group::<L, G, R, 0>(lanes, (codes, lane), rows.codes, &mut low);
+    if G::SPLIT {
+        let mut both = *sums;
+        each_row!(r < R, {
+            both[r] = lanes.mul(lanes.to_float(low[r]), weight.low);
+        });
+        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut high);
+        each_row!(r < R, {
+            both[r] = lanes.fma(lanes.to_float(high[r]), weight.high, both[r]);
+            sums[r] = lanes.fma(both[r], lanes.splat(rows.scales[r]), sums[r]);
+            if G::MINIMUM {
+                let [low_sum, high_sum] = rows.sums[r].map(|sum| sum as f32);
+                let scale = rows.scales[r];
+                sums[r] = lanes.fma(weight.low_minimum, lanes.splat(scale * low_sum), sums[r]);
+                sums[r] = lanes.fma(weight.high_minimum, lanes.splat(scale * high_sum), sums[r]);
+            }
+        });
+        return;
+    }
+    // Few rows: two short chains of products end sooner than a long one. The sums are exact.
+    if R <= 2 {
+        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut high);
+        each_row!(r < R, {
+            low[r] = lanes.add_int(low[r], high[r]);
+        });
+    } else {
+        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut low);
+    }
+    each_row!(r < R, {
+        let dot = lanes.mul(lanes.to_float(low[r]), lanes.splat(rows.scales[r]));
+        sums[r] = lanes.fma(dot, weight.low, sums[r]);
+        if G::MINIMUM {
+            sums[r] = lanes.fma(weight.low_minimum, lanes.splat(rows.offsets[r]), sums[r]);
+        }
+    });
+}
+
+/// Adds the products of four vectors of codes from `FIRST` on to the sums of every row: each
+/// vector is unpacked once, and the rows' sums are independent of each other.
+#[inline(always)]
+fn half_group<L: Lanes, G: GroupForm, const R: usize, const FIRST: usize>(
+    lanes: L,
+    (codes, lane): (&[u8], usize),
+    rows: &[[i8; GROUP]; R],
+    sums: &mut [L::I; R],
+) {
+    each_row!(vector < FOUR, {
+        let code = G::code(lanes, codes, FIRST + vector, lane);
+        each_row!(r < R, {
+            let four = four_codes(&rows[r], FIRST + vector);
+            sums[r] = if G::WIDE {
+                lanes.dot_wide(sums[r], code, four)
+            } else {
+                lanes.dot(sums[r], code, four)
+            };
+        });
+    });
 }

@@ -51,6 +51,7 @@ fn lanes_of(a: v128) -> [f32; 4] {
 impl Lanes for Simd128 {
     const COUNT: usize = 4;
     const WIDE_OFFSET: i32 = 128;
+    const PRODUCT_ROWS: usize = 4;
     type F = v128;
     type I = v128;
     type B = v128;
@@ -168,6 +169,10 @@ impl Lanes for Simd128 {
     #[inline(always)]
     fn splat_int(self, value: i32) -> Self::I {
         i32x4_splat(value)
+    }
+    #[inline(always)]
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
+        i32x4_add(a, b)
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

@@ -88,25 +88,16 @@ impl Linear {
         out: &'o mut Vec<f32>,
     ) -> &'o mut [f32] {
         let len = input.rows() * self.rows;
-        let with_rest = input.rows().max(input.code_rows()) * self.rows;
-        if out.len() < with_rest {
-            out.resize(with_rest, 0.0);
+        if out.len() < len {
+            out.resize(len, 0.0);
         }
-        let has_rest = with_rest > len;
-        if has_rest && self.parts.iter().any(|(matrix, _)| !matrix.form().quantized()) {
-            out[len..with_rest].fill(0.0);
-        }
+        let out = &mut out[..len];
         let products: Vec<_> = self
             .parts
             .iter()
             .map(|(weights, column)| Product { weights, column: *column })
             .collect();
-        let rows = DisjointRows::new(&mut out[..with_rest], self.rows);
-        matmul(&compute.pool, compute.tier, &products, input, rows);
-        let (out, rest) = out[..with_rest].split_at_mut(len);
-        if has_rest {
-            elementwise::add_scaled(out, 1.0, rest);
-        }
+        matmul(&compute.pool, compute.tier, &products, input, DisjointRows::new(out, self.rows));
         out
     }
 }

@@ -36,6 +36,7 @@ unsafe fn four_bytes(bytes: &[u8]) -> uint8x8_t {
 impl<D: ByteDot> Lanes for Neon<D> {
     const COUNT: usize = 4;
     const WIDE_OFFSET: i32 = D::WIDE_OFFSET;
+    const PRODUCT_ROWS: usize = 8;
     type F = float32x4_t;
     type I = int32x4_t;
     type B = uint8x16_t;
@@ -146,6 +147,10 @@ impl<D: ByteDot> Lanes for Neon<D> {
     #[inline(always)]
     fn splat_int(self, value: i32) -> Self::I {
         unsafe { vdupq_n_s32(value) }
+    }
+    #[inline(always)]
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { vaddq_s32(a, b) }
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

@@ -31,8 +31,8 @@ pub(super) trait GroupForm {
         (lanes.splat(1.0), lanes.splat(1.0))
     }
 
-    /// Eight vectors of codes: vector `i` holds columns `4i..4i+4`.
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8];
+    /// Vector `index` (0..8) of codes: columns `4 * index..4 * index + 4` of the group.
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B;
 
     /// The scales of group `group` of a block.
     fn scales<L: Lanes>(
@@ -50,45 +50,17 @@ fn one_scale<L: Lanes>(lanes: L, low: L::F) -> GroupScales<L> {
     GroupScales { low, high: none, low_minimum: none, high_minimum: none }
 }
 
-// Arrays are spelt out: a closure that fills one is not always inlined, and vectors then travel
-// through memory.
-
 /// The vector `index` of a group.
 #[inline(always)]
 fn vector<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
     lanes.load_bytes(&group[64 * index + 4 * lane..64 * index + 64])
 }
 
+/// Vectors 4 to 8 are the high nibbles of vectors 0 to 4.
 #[inline(always)]
-fn nibble_codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-    let first = vector(lanes, group, 0, lane);
-    let second = vector(lanes, group, 1, lane);
-    let third = vector(lanes, group, 2, lane);
-    let fourth = vector(lanes, group, 3, lane);
-    [
-        lanes.low_nibbles(first),
-        lanes.low_nibbles(second),
-        lanes.low_nibbles(third),
-        lanes.low_nibbles(fourth),
-        lanes.high_nibbles(first),
-        lanes.high_nibbles(second),
-        lanes.high_nibbles(third),
-        lanes.high_nibbles(fourth),
-    ]
-}
-
-#[inline(always)]
-fn byte_codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-    [
-        vector(lanes, group, 0, lane),
-        vector(lanes, group, 1, lane),
-        vector(lanes, group, 2, lane),
-        vector(lanes, group, 3, lane),
-        vector(lanes, group, 4, lane),
-        vector(lanes, group, 5, lane),
-        vector(lanes, group, 6, lane),
-        vector(lanes, group, 7, lane),
-    ]
+fn nibbles<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+    let both = vector(lanes, group, index % 4, lane);
+    if index < 4 { lanes.low_nibbles(both) } else { lanes.high_nibbles(both) }
 }
 
 /// The f16 scale and (negated) minimum of a block of `q4_k` and `q5_k`.
@@ -120,8 +92,8 @@ impl GroupForm for Nibble {
     const ZERO: i32 = 8;
 
     #[inline(always)]
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-        nibble_codes(lanes, group, lane)
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+        nibbles(lanes, group, index, lane)
     }
     #[inline(always)]
     fn scales<L: Lanes>(
@@ -142,8 +114,8 @@ impl GroupForm for NibbleMin {
     const MINIMUM: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-        nibble_codes(lanes, group, lane)
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+        nibbles(lanes, group, index, lane)
     }
     #[inline(always)]
     fn scales<L: Lanes>(
@@ -170,8 +142,8 @@ impl GroupForm for NibbleSuper {
         super_block_scales(lanes, scales, lane)
     }
     #[inline(always)]
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-        nibble_codes(lanes, group, lane)
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+        nibbles(lanes, group, index, lane)
     }
     #[inline(always)]
     fn scales<L: Lanes>(
@@ -196,19 +168,19 @@ impl GroupForm for FiveSuper {
         super_block_scales(lanes, scales, lane)
     }
     #[inline(always)]
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-        let low = nibble_codes(lanes, &group[..256], lane);
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+        let low = nibbles(lanes, &group[..256], index, lane);
         let high = lanes.load_bytes(&group[256 + 4 * lane..]);
-        [
-            lanes.add_high_bits::<0, 1>(low[0], high),
-            lanes.add_high_bits::<1, 1>(low[1], high),
-            lanes.add_high_bits::<2, 1>(low[2], high),
-            lanes.add_high_bits::<3, 1>(low[3], high),
-            lanes.add_high_bits::<4, 1>(low[4], high),
-            lanes.add_high_bits::<5, 1>(low[5], high),
-            lanes.add_high_bits::<6, 1>(low[6], high),
-            lanes.add_high_bits::<7, 1>(low[7], high),
-        ]
+        match index {
+            0 => lanes.add_high_bits::<0, 1>(low, high),
+            1 => lanes.add_high_bits::<1, 1>(low, high),
+            2 => lanes.add_high_bits::<2, 1>(low, high),
+            3 => lanes.add_high_bits::<3, 1>(low, high),
+            4 => lanes.add_high_bits::<4, 1>(low, high),
+            5 => lanes.add_high_bits::<5, 1>(low, high),
+            6 => lanes.add_high_bits::<6, 1>(low, high),
+            _ => lanes.add_high_bits::<7, 1>(low, high),
+        }
     }
     #[inline(always)]
     fn scales<L: Lanes>(
@@ -234,20 +206,15 @@ impl GroupForm for SixSuper {
         (lanes.load_f16(&scales[2 * lane..32]), lanes.splat(0.0))
     }
     #[inline(always)]
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-        let low = nibble_codes(lanes, &group[..256], lane);
-        let first = lanes.load_bytes(&group[256 + 4 * lane..320]);
-        let second = lanes.load_bytes(&group[320 + 4 * lane..384]);
-        [
-            lanes.add_high_bits::<0, 3>(low[0], first),
-            lanes.add_high_bits::<2, 3>(low[1], first),
-            lanes.add_high_bits::<4, 3>(low[2], first),
-            lanes.add_high_bits::<6, 3>(low[3], first),
-            lanes.add_high_bits::<0, 3>(low[4], second),
-            lanes.add_high_bits::<2, 3>(low[5], second),
-            lanes.add_high_bits::<4, 3>(low[6], second),
-            lanes.add_high_bits::<6, 3>(low[7], second),
-        ]
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+        let low = nibbles(lanes, &group[..256], index, lane);
+        let high = lanes.load_bytes(&group[256 + 64 * (index / 4) + 4 * lane..]);
+        match index % 4 {
+            0 => lanes.add_high_bits::<0, 3>(low, high),
+            1 => lanes.add_high_bits::<2, 3>(low, high),
+            2 => lanes.add_high_bits::<4, 3>(low, high),
+            _ => lanes.add_high_bits::<6, 3>(low, high),
+        }
     }
     #[inline(always)]
     fn scales<L: Lanes>(
@@ -275,8 +242,8 @@ impl GroupForm for Byte {
     const WIDE: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-        byte_codes(lanes, group, lane)
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+        vector(lanes, group, index, lane)
     }
     #[inline(always)]
     fn scales<L: Lanes>(
@@ -299,8 +266,8 @@ impl GroupForm for ByteMin {
     const WIDE: bool = true;
 
     #[inline(always)]
-    fn codes<L: Lanes>(lanes: L, group: &[u8], lane: usize) -> [L::B; 8] {
-        byte_codes(lanes, group, lane)
+    fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
+        vector(lanes, group, index, lane)
     }
     #[inline(always)]
     fn scales<L: Lanes>(

@@ -38,6 +38,7 @@ pub(super) unsafe fn sum(a: __m256) -> f32 {
 impl<D: ByteDot<__m256i>> Lanes for Avx2<D> {
     const COUNT: usize = 8;
     const WIDE_OFFSET: i32 = D::WIDE_OFFSET;
+    const PRODUCT_ROWS: usize = 4;
     type F = __m256;
     type I = __m256i;
     type B = __m256i;
@@ -146,6 +147,10 @@ impl<D: ByteDot<__m256i>> Lanes for Avx2<D> {
     #[inline(always)]
     fn splat_int(self, value: i32) -> Self::I {
         unsafe { _mm256_set1_epi32(value) }
+    }
+    #[inline(always)]
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm256_add_epi32(a, b) }
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

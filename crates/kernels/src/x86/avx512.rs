@@ -29,6 +29,7 @@ needs_features!(
 impl<D: ByteDot<__m512i>> Lanes for Avx512<D> {
     const COUNT: usize = 16;
     const WIDE_OFFSET: i32 = D::WIDE_OFFSET;
+    const PRODUCT_ROWS: usize = 8;
     type F = __m512;
     type I = __m512i;
     type B = __m512i;
@@ -136,6 +137,10 @@ impl<D: ByteDot<__m512i>> Lanes for Avx512<D> {
     #[inline(always)]
     fn splat_int(self, value: i32) -> Self::I {
         unsafe { _mm512_set1_epi32(value) }
+    }
+    #[inline(always)]
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_add_epi32(a, b) }
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {
