@@ -7,9 +7,10 @@ use std::time::Duration;
 use phial_model::{AdapterId, Batch, Forward, Outputs, Scratch, Span, TokenId};
 use phial_text::Tokenizer;
 
-use crate::event::{Event, FinishReason, Progress, Usage};
+use crate::constraint::{self, Choice, Constraint, Followed};
+use crate::event::{Event, FinishReason, Progress, TokenLogprobs, Usage};
 use crate::limits::{InvalidLimits, Limits};
-use crate::logprobs::token_logprobs;
+use crate::logprobs::{allowed_logprobs, certain};
 use crate::paged_cache::PagedCache;
 use crate::random::Draws;
 use crate::request::{Rejected, Request, RequestId};
@@ -97,6 +98,7 @@ impl<M: Forward + ?Sized> Engine<M> {
             logprobs: request.logprobs,
             sampler: SamplerState::new(request.sampling, seed, &request.prompt),
             transcript: Transcript::new(self.tokenizer.as_ref(), request.stop_strings),
+            constraint: request.constraint.as_ref().map(Constraint::new),
             tokens: request.prompt,
             submitted: now,
             started: None,
@@ -126,6 +128,12 @@ impl<M: Forward + ?Sized> Engine<M> {
         let biased = request.sampling.options().logit_bias.iter().map(|&(token, _)| token);
         let mut named = request.prompt.iter().copied().chain(biased);
         if let Some(token) = named.find(|&token| token as usize >= vocabulary) {
+            return Err(Rejected::TokenOutOfRange { token, vocabulary });
+        }
+        if let Some(grammar) = &request.constraint
+            && grammar.vocabulary_size() > vocabulary
+        {
+            let token = u32::try_from(grammar.vocabulary_size() - 1).unwrap_or(u32::MAX);
             return Err(Rejected::TokenOutOfRange { token, vocabulary });
         }
         if let Some(AdapterId(adapter)) = request.adapter
@@ -169,12 +177,19 @@ impl<M: Forward + ?Sized> Engine<M> {
     /// of submission. `now` as in [`Engine::submit`], at the start of the step.
     pub fn step(&mut self, now: Duration, events: &mut Vec<Event>) -> Progress {
         self.scheduler.plan(now, |tokens| self.model.rope_regime(tokens));
+        let open = constraint::take(self.scheduler.running_mut());
         let (running, kv) = self.scheduler.step_parts();
         let spans: Vec<Span<'_>> = running.iter().filter_map(span).collect();
         if spans.is_empty() {
             return Progress::Idle;
         }
-        let logits = self.model.forward(&Batch { spans: &spans }, kv, &mut self.scratch);
+        let batch = Batch { spans: &spans };
+        let (model, scratch) = (&self.model, &mut self.scratch);
+        let (logits, choices) = constraint::beside(open, |allowed| match allowed {
+            None => model.forward(&batch, kv, scratch),
+            Some(allowed) => model.forward_allowed(&batch, allowed, kv, scratch),
+        });
+        let mut choices = choices.into_iter();
 
         let mut rows = 0..logits.rows();
         let mut finished = Vec::new();
@@ -192,7 +207,8 @@ impl<M: Forward + ?Sized> Engine<M> {
                 continue;
             }
             let row = rows.next().map(|row| logits.row(row)).unwrap_or_default();
-            if !advance(sequence, row, &mut self.sampler, events) {
+            let Some(choice) = choices.next() else { continue };
+            if !advance(sequence, row, choice, &mut self.sampler, events) {
                 finished.push(sequence.id);
             }
         }
@@ -285,14 +301,55 @@ fn span(one: &Running) -> Option<Span<'_>> {
     })
 }
 
-/// Chooses the next token of a sequence and tells of it; false if the sequence has ended.
+/// Chooses the next token of a sequence and tells of it, and of those that must follow it under
+/// its constraint; false if the sequence has ended.
 fn advance(
     sequence: &mut Sequence,
     row: &[f32],
+    choice: Choice,
     sampler: &mut Sampler,
     events: &mut Vec<Event>,
 ) -> bool {
-    let token = sampler.sample(row, &sequence.sampler, sequence.generated() as u64);
+    let mask = match choice.mask {
+        Ok(mask) => mask,
+        Err(error) => {
+            events.push(finish(sequence, FinishReason::Constraint(error.to_string())));
+            return false;
+        }
+    };
+    let draw = sequence.generated() as u64;
+    let token = sampler.sample_among(row, mask.as_ref(), &sequence.sampler, draw);
+    let logprobs = sequence.logprobs.map(|top| allowed_logprobs(row, mask.as_ref(), token, top));
+    if !append(sequence, token, logprobs, events) {
+        return false;
+    }
+    let Some(mut constraint) = choice.constraint else { return true };
+    let (forced, complete) = match constraint.follow(token) {
+        Ok(Followed::Forced(forced)) => (forced, None),
+        Ok(Followed::Complete(forced)) => (forced, Some(FinishReason::StopToken)),
+        Err(error) => (Vec::new(), Some(FinishReason::Constraint(error.to_string()))),
+    };
+    for token in forced {
+        let logprobs = sequence.logprobs.map(|top| certain(token, top));
+        if !append(sequence, token, logprobs, events) {
+            return false;
+        }
+    }
+    if let Some(reason) = complete {
+        events.push(finish(sequence, reason));
+        return false;
+    }
+    sequence.constraint = Some(constraint);
+    true
+}
+
+/// Adds a token to a sequence and tells of it; false if the sequence has ended.
+fn append(
+    sequence: &mut Sequence,
+    token: TokenId,
+    logprobs: Option<TokenLogprobs>,
+    events: &mut Vec<Event>,
+) -> bool {
     sequence.sampler.record(token);
     sequence.tokens.push(token);
     let stops = sequence.stop_tokens.contains(&token);
@@ -306,7 +363,6 @@ fn advance(
         Matched::Text(text) => (text, None),
         Matched::Stop { text, stop } => (text, Some(FinishReason::StopString(stop))),
     };
-    let logprobs = sequence.logprobs.map(|top| token_logprobs(row, token, top));
     events.push(Event::Token { request: sequence.id, token, text, logprobs });
     if reason.is_none() && sequence.tokens.len() >= sequence.tokens_max {
         reason = Some(FinishReason::Length);

@@ -2,13 +2,15 @@
 //!
 //! **Owns:** [`Request`], [`Event`], the sequence, its block table, the scheduler, the sampler and
 //! [`Limits`]. Token ids go in, token events come out of a synchronous [`Engine::step`], which is
-//! deterministic: time and randomness are arguments. **Does not know:** HTTP, the wire format of
-//! any API, threads, files, clocks, what a weight is.
+//! deterministic: time and randomness are arguments. Constraints are followed on a thread beside the
+//! model, within the step. **Does not know:** HTTP, the wire format of
+//! any API, files, clocks, what a weight is.
 //!
 //! **Start at** [`Engine`], then `scheduler` (who runs in a step), `paged_cache` (what requests
 //! share) and `sampler` (which token comes next).
 
 mod blocks;
+mod constraint;
 mod engine;
 mod event;
 mod limits;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use phial_model::{AdapterId, BlockId, KvPool, Regime, TokenId};
 
 use crate::blocks::blocks_for;
+use crate::constraint::Constraint;
 use crate::prefix::{EntryId, Origin, Parent};
 use crate::request::RequestId;
 use crate::sampler::SamplerState;
@@ -27,6 +28,8 @@ pub(crate) struct Sequence {
     pub logprobs: Option<usize>,
     pub sampler: SamplerState,
     pub transcript: Transcript,
+    /// Not here while its next tokens are being found out.
+    pub constraint: Option<Constraint>,
     pub submitted: Duration,
     /// Start of the first step that worked on it.
     pub started: Option<Duration>,

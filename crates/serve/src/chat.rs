@@ -80,5 +80,10 @@ fn finish_reason(reason: &phial_engine::FinishReason) -> phial_openai::FinishRea
             phial_openai::FinishReason::Stop
         }
         phial_engine::FinishReason::Length => phial_openai::FinishReason::Length,
+        // A limit was reached, and the text is not complete: what clients know as this reason.
+        phial_engine::FinishReason::Constraint(reason) => {
+            tracing::warn!(reason, "a constraint was given up");
+            phial_openai::FinishReason::Length
+        }
     }
 }
