@@ -2,8 +2,9 @@
 
 use phial_model::TokenId;
 
-use crate::event::{Event, FinishReason, Usage};
-use crate::logprobs::token_logprobs;
+use crate::constraint::{Choice, Constraint, Followed};
+use crate::event::{Event, FinishReason, TokenLogprobs, Usage};
+use crate::logprobs::{allowed_logprobs, certain};
 use crate::sampler::Sampler;
 use crate::sequence::Sequence;
 use crate::stop_strings::Matched;
@@ -17,10 +18,12 @@ pub(crate) struct Advanced {
     pub ended: bool,
 }
 
-/// Chooses the next token of a sequence from the logits after its last one and tells of it.
+/// Chooses the next token of a sequence from the logits after its last one, and tells of it and of
+/// those that must follow it under the sequence's constraint.
 pub(crate) fn advance(
     sequence: &mut Sequence,
     row: &[f32],
+    choice: Choice,
     sampler: &mut Sampler,
     events: &mut Vec<Event>,
 ) -> Advanced {
@@ -28,10 +31,58 @@ pub(crate) fn advance(
         events.push(finish(sequence, FinishReason::Length));
         return Advanced { token: None, ended: true };
     }
-    let token = sampler.sample(row, &sequence.sampler, sequence.generated() as u64);
-    record(sequence, token);
-    let ended = !tell(sequence, token, row, events);
+    let mask = match choice.mask {
+        Ok(mask) => mask,
+        Err(error) => {
+            events.push(finish(sequence, FinishReason::Constraint(error.to_string())));
+            return Advanced { token: None, ended: true };
+        }
+    };
+    let draw = sequence.generated() as u64;
+    let token = sampler.sample_among(row, mask.as_ref(), &sequence.sampler, draw);
+    let logprobs = sequence.logprobs.map(|top| allowed_logprobs(row, mask.as_ref(), token, top));
+    let mut ended = !append(sequence, token, logprobs, events);
+    if !ended && let Some(constraint) = choice.constraint {
+        ended = !follow(sequence, constraint, token, events);
+    }
     Advanced { token: Some(token), ended }
+}
+
+/// Takes the tokens that must follow `token`; false if the sequence has ended.
+fn follow(
+    sequence: &mut Sequence,
+    mut constraint: Constraint,
+    token: TokenId,
+    events: &mut Vec<Event>,
+) -> bool {
+    let (forced, complete) = match constraint.follow(token) {
+        Ok(Followed::Forced(forced)) => (forced, None),
+        Ok(Followed::Complete(forced)) => (forced, Some(FinishReason::StopToken)),
+        Err(error) => (Vec::new(), Some(FinishReason::Constraint(error.to_string()))),
+    };
+    for token in forced {
+        let logprobs = sequence.logprobs.map(|top| certain(token, top));
+        if !append(sequence, token, logprobs, events) {
+            return false;
+        }
+    }
+    if let Some(reason) = complete {
+        events.push(finish(sequence, reason));
+        return false;
+    }
+    sequence.constraint = Some(constraint);
+    true
+}
+
+/// Adds a token to a sequence and tells of it; false if the sequence has ended.
+fn append(
+    sequence: &mut Sequence,
+    token: TokenId,
+    logprobs: Option<TokenLogprobs>,
+    events: &mut Vec<Event>,
+) -> bool {
+    record(sequence, token);
+    tell(sequence, token, logprobs, events)
 }
 
 /// The sequence goes on with `token`.
@@ -44,7 +95,12 @@ fn record(sequence: &mut Sequence, token: TokenId) {
 }
 
 /// Tells of the newest token; false if the sequence has ended.
-fn tell(sequence: &mut Sequence, token: TokenId, row: &[f32], events: &mut Vec<Event>) -> bool {
+fn tell(
+    sequence: &mut Sequence,
+    token: TokenId,
+    logprobs: Option<TokenLogprobs>,
+    events: &mut Vec<Event>,
+) -> bool {
     let stops = sequence.stop_tokens.contains(&token);
     if stops && !sequence.ignore_stop_tokens {
         events.push(finish(sequence, FinishReason::StopToken));
@@ -56,7 +112,6 @@ fn tell(sequence: &mut Sequence, token: TokenId, row: &[f32], events: &mut Vec<E
         Matched::Text(text) => (text, None),
         Matched::Stop { text, stop } => (text, Some(FinishReason::StopString(stop))),
     };
-    let logprobs = sequence.logprobs.map(|top| token_logprobs(row, token, top));
     events.push(Event::Token { request: sequence.id, token, text, logprobs });
     if reason.is_none() && sequence.tokens.len() >= sequence.tokens_max {
         reason = Some(FinishReason::Length);

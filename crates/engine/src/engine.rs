@@ -8,6 +8,7 @@ use phial_model::{AdapterId, Forward, Scratch, TokenId};
 use phial_text::Tokenizer;
 
 use crate::advance::usage;
+use crate::constraint::Constraint;
 use crate::drafter::Drafter;
 use crate::event::{Event, Progress, Usage};
 use crate::limits::{InvalidLimits, Limits};
@@ -108,6 +109,7 @@ impl<M: Forward + ?Sized> Engine<M> {
             report: Reporting::new(request.prompt_report),
             sampler: SamplerState::new(request.sampling, seed, &request.prompt),
             transcript: Transcript::new(self.tokenizer.as_ref(), request.stop_strings),
+            constraint: request.constraint.as_ref().map(Constraint::new),
             tokens: request.prompt,
             submitted: now,
             started: None,
@@ -115,7 +117,7 @@ impl<M: Forward + ?Sized> Engine<M> {
             reached: 0,
             cached_tokens: 0,
             awaits_store: false,
-            drafter: guesses.then(|| Drafter::new(request.prediction)),
+            drafter: (guesses && request.constraint.is_none()).then(|| Drafter::new(request.prediction)),
             accepted_prediction_tokens: 0,
             rejected_prediction_tokens: 0,
         });
@@ -150,6 +152,12 @@ impl<M: Forward + ?Sized> Engine<M> {
         let predicted = request.prediction.iter().copied();
         let mut named = request.prompt.iter().copied().chain(biased).chain(predicted);
         if let Some(token) = named.find(|&token| token as usize >= vocabulary) {
+            return Err(Rejected::TokenOutOfRange { token, vocabulary });
+        }
+        if let Some(grammar) = &request.constraint
+            && grammar.vocabulary_size() > vocabulary
+        {
+            let token = u32::try_from(grammar.vocabulary_size() - 1).unwrap_or(u32::MAX);
             return Err(Rejected::TokenOutOfRange { token, vocabulary });
         }
         if let Some(AdapterId(adapter)) = request.adapter

@@ -68,12 +68,16 @@ impl Event {
 /// Why a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model produced one of the request's stop tokens.
+    /// The model produced one of the request's stop tokens, or nothing else could have followed
+    /// under the request's constraint.
     StopToken,
     /// This stop string came up; the text ends before it.
     StopString(String),
     /// `tokens_max` or the context was reached.
     Length,
+    /// The request's constraint could not be followed any further within its limits, for this
+    /// reason. The text does not fulfil it.
+    Constraint(String),
 }
 
 /// What a request took.
@@ -106,7 +110,8 @@ pub struct TokenLogprobs {
 }
 
 /// A token and its natural log-probability under the model's own distribution: the log-softmax of
-/// the raw logits, before bias, penalties, temperature and truncation.
+/// the raw logits, before bias, penalties, temperature and truncation. Under a constraint the
+/// distribution is that over the allowed tokens, and a token without an alternative has 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TokenLogprob {
     /// Which token.

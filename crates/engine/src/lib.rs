@@ -2,14 +2,16 @@
 //!
 //! **Owns:** [`Request`], [`Event`], the sequence, its block table, the scheduler, the sampler and
 //! [`Limits`]. Token ids go in, token events come out of a synchronous [`Engine::step`], which is
-//! deterministic: time and randomness are arguments. A [`PrefixStore`] may keep what outlives it. **Does not know:** HTTP, the wire format of
-//! any API, threads, files, clocks, what a weight is.
+//! deterministic: time and randomness are arguments. A [`PrefixStore`] may keep what outlives it.
+//! Constraints are followed on a thread beside the model, within the step. **Does not know:** HTTP,
+//! the wire format of any API, files, clocks, what a weight is.
 //!
 //! **Start at** [`Engine`], then `scheduler` (who runs in a step), `paged_cache` (what requests
 //! share) and `sampler` (which token comes next).
 
 mod advance;
 mod blocks;
+mod constraint;
 mod drafter;
 mod durable;
 mod engine;

@@ -1,9 +1,29 @@
 //! Log-probabilities of a row of logits.
 
+use phial_grammar::Mask;
 use phial_model::TokenId;
 
 use crate::event::{TokenLogprob, TokenLogprobs};
-use crate::sampler::{highest, most_probable};
+use crate::sampler::{forbid_others, highest, most_probable};
+
+/// Like [`token_logprobs`], of the distribution over allowed tokens; `None` allows all.
+pub(crate) fn allowed_logprobs(
+    row: &[f32],
+    allowed: Option<&Mask>,
+    chosen: TokenId,
+    top: usize,
+) -> TokenLogprobs {
+    let Some(allowed) = allowed else { return token_logprobs(row, chosen, top) };
+    let mut row = row.to_vec();
+    forbid_others(&mut row, allowed);
+    token_logprobs(&row, chosen, top)
+}
+
+/// Of a token without an alternative.
+pub(crate) fn certain(token: TokenId, top: usize) -> TokenLogprobs {
+    let only = TokenLogprob { token, logprob: 0.0 };
+    TokenLogprobs { chosen: only, top: vec![only; top.min(1)] }
+}
 
 /// The log-softmax of the raw row, for `chosen` and for the `top` most probable tokens. NaN counts
 /// as impossible.

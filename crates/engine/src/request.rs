@@ -1,5 +1,6 @@
 //! What goes into the engine, and why it may be turned away.
 
+use phial_grammar::Grammar;
 use phial_model::{AdapterId, TokenId};
 use thiserror::Error;
 
@@ -41,6 +42,10 @@ pub struct Request {
     /// what the tokens do not say, as the hash of media that some of them stand for, and for users
     /// who must not learn from timing what others have sent.
     pub prefix_salt: Option<[u8; 32]>,
+    /// What the text must follow. Only allowed tokens are chosen, a stop token only where the text
+    /// may end; tokens without an alternative are taken without the model. The request ends when
+    /// nothing can follow.
+    pub constraint: Option<Grammar>,
 }
 
 impl Request {
@@ -61,6 +66,7 @@ impl Request {
             prediction: Vec::new(),
             adapter: None,
             prefix_salt: None,
+            constraint: None,
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
+use phial_grammar::Mask;
 use phial_model::TokenId;
 
 use crate::random::Draws;
@@ -97,9 +98,22 @@ impl Sampler {
         Self { banned, logits: Vec::new(), candidates: Vec::new() }
     }
 
-    /// Chooses the token after `draw` generated ones. NaN counts as impossible; if nothing is
-    /// possible the lowest id that is not banned is chosen.
+    /// As [`Self::sample_among`] all tokens.
+    #[cfg(test)]
     pub fn sample(&mut self, row: &[f32], state: &SamplerState, draw: u64) -> TokenId {
+        self.sample_among(row, None, state, draw)
+    }
+
+    /// Chooses the token after `draw` generated ones, among those allowed; `None` allows all. NaN
+    /// counts as impossible; if nothing is possible the lowest id that is neither banned nor
+    /// forbidden is chosen.
+    pub fn sample_among(
+        &mut self,
+        row: &[f32],
+        allowed: Option<&Mask>,
+        state: &SamplerState,
+        draw: u64,
+    ) -> TokenId {
         self.logits.clear();
         self.logits.extend_from_slice(row);
         state.adjust(&mut self.logits);
@@ -108,7 +122,10 @@ impl Sampler {
                 *logit = f32::NEG_INFINITY;
             }
         }
-        let Some(best) = argmax(&self.logits) else { return self.lowest_allowed() };
+        if let Some(allowed) = allowed {
+            forbid_others(&mut self.logits, allowed);
+        }
+        let Some(best) = argmax(&self.logits) else { return self.lowest_allowed(allowed) };
         let options = state.sampling.options();
         if options.temperature == 0.0 {
             return best.token;
@@ -151,10 +168,31 @@ impl Sampler {
         last
     }
 
-    fn lowest_allowed(&self) -> TokenId {
+    fn lowest_allowed(&self, allowed: Option<&Mask>) -> TokenId {
+        if let Some(allowed) = allowed {
+            return allowed.tokens().next().unwrap_or(0);
+        }
         (0..self.logits.len() as TokenId)
             .find(|token| self.banned.binary_search(token).is_err())
             .unwrap_or(0)
+    }
+}
+
+/// Makes all that is not allowed impossible.
+pub(crate) fn forbid_others(logits: &mut [f32], allowed: &Mask) {
+    let words = allowed.words();
+    for (index, chunk) in logits.chunks_mut(32).enumerate() {
+        match words.get(index).copied().unwrap_or(0) {
+            u32::MAX => {}
+            0 => chunk.fill(f32::NEG_INFINITY),
+            word => {
+                for (bit, logit) in chunk.iter_mut().enumerate() {
+                    if word >> bit & 1 == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use phial_model::{AdapterId, BlockId, KvPool, Regime, TokenId};
 
 use crate::blocks::blocks_for;
+use crate::constraint::Constraint;
 use crate::drafter::Drafter;
 use crate::prefix::{EntryId, Origin, Parent};
 use crate::prompt_report::Reporting;
@@ -30,6 +31,8 @@ pub(crate) struct Sequence {
     pub report: Reporting,
     pub sampler: SamplerState,
     pub transcript: Transcript,
+    /// Not here while its next tokens are being found out.
+    pub constraint: Option<Constraint>,
     pub submitted: Duration,
     /// Start of the first step that worked on it.
     pub started: Option<Duration>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use phial_model::{Batch, Forward, Logits, Outputs, Span};
 
 use crate::advance::{advance, finish};
+use crate::constraint::{self, Choice};
 use crate::drafter::Source;
 use crate::engine::Engine;
 use crate::event::{Event, FinishReason, Progress};
@@ -22,23 +23,28 @@ impl<M: Forward + ?Sized> Engine<M> {
     /// estimate has to do.
     pub fn step(&mut self, now: Duration, events: &mut Vec<Event>) -> Progress {
         self.scheduler.plan(now, |tokens| self.model.rope_regime(tokens));
+        let open = constraint::take(self.scheduler.running_mut(), logit_rows);
         let (running, kv) = self.scheduler.step_parts();
         let spans: Vec<Span<'_>> = running.iter().filter_map(span).collect();
         if spans.is_empty() {
             return self.scheduler.progress();
         }
-        let logits = self.model.forward(&Batch { spans: &spans }, kv, &mut self.scratch);
+        let batch = Batch { spans: &spans };
+        let (model, scratch) = (&self.model, &mut self.scratch);
+        let (logits, choices) = constraint::beside(open, |allowed| match allowed {
+            None => model.forward(&batch, kv, scratch),
+            Some(allowed) => model.forward_allowed(&batch, allowed, kv, scratch),
+        });
+        let mut choices = choices.into_iter();
 
         let progress = self.scheduler.progress();
         let mut finished = Vec::new();
         let mut first_row = 0;
         for one in self.scheduler.running_mut() {
-            let rows = match outputs(one) {
-                Outputs::Last(count) => first_row..first_row + count,
-                Outputs::None | Outputs::Hidden => first_row..first_row,
-            };
+            let rows = first_row..first_row + logit_rows(one);
             first_row = rows.end;
-            if settle(one, &logits, rows, &mut self.sampler, events) {
+            let choices = choices.by_ref().take(rows.len()).collect();
+            if settle(one, &logits, (rows, choices), &mut self.sampler, events) {
                 finished.push(one.sequence.id);
             }
         }
@@ -105,7 +111,16 @@ fn outputs(one: &Running) -> Outputs {
     }
 }
 
-/// Takes what a step made of a sequence, whose logits are `rows`; true if the sequence has ended.
+/// Rows of logits that the step makes for a running sequence.
+fn logit_rows(one: &Running) -> usize {
+    match outputs(one) {
+        Outputs::Last(count) => count,
+        Outputs::None | Outputs::Hidden => 0,
+    }
+}
+
+/// Takes what a step made of a sequence, whose logits are `rows`, with what may come after each;
+/// true if the sequence has ended.
 ///
 /// A guess is right if it is the token that is chosen from the row before it: then the row after
 /// it is what a step of its own would have made, bit for bit. Keys and values of wrong guesses
@@ -113,7 +128,7 @@ fn outputs(one: &Running) -> Outputs {
 fn settle(
     one: &mut Running,
     logits: &Logits<'_>,
-    rows: Range<usize>,
+    (rows, allowed): (Range<usize>, Vec<Choice>),
     sampler: &mut Sampler,
     events: &mut Vec<Event>,
 ) -> bool {
@@ -128,8 +143,9 @@ fn settle(
     let guesses = guessing.as_ref().map_or(&[][..], |guessing| &guessing.tokens[1..]);
     let mut right = 0;
     let mut ended = false;
-    for (choice, row) in (rows.end - choices..rows.end).enumerate() {
-        let advanced = advance(sequence, logits.row(row), sampler, events);
+    let allowed = allowed.into_iter().skip(rows.len() - choices);
+    for ((choice, row), allowed) in (rows.end - choices..rows.end).enumerate().zip(allowed) {
+        let advanced = advance(sequence, logits.row(row), allowed, sampler, events);
         ended = advanced.ended;
         if ended || guesses.get(choice).copied() != advanced.token {
             break;

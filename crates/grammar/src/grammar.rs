@@ -22,6 +22,7 @@ struct Shared {
     /// Before this token everything is allowed, and the grammar begins behind it.
     trigger: Option<TokenId>,
     left_open: Vec<Refused>,
+    vocabulary_size: usize,
 }
 
 impl Grammar {
@@ -30,7 +31,9 @@ impl Grammar {
         trigger: Option<TokenId>,
         left_open: Vec<Refused>,
     ) -> Self {
-        Self { shared: Arc::new(Shared { parser: Mutex::new(parser), trigger, left_open }) }
+        let vocabulary_size = parser.token_env.tok_trie().vocab_size();
+        let parser = Mutex::new(parser);
+        Self { shared: Arc::new(Shared { parser, trigger, left_open, vocabulary_size }) }
     }
 
     /// A matcher at the beginning of a text. What it learns while it works stays its own, so that
@@ -39,6 +42,11 @@ impl Grammar {
         let shared = &self.shared;
         let parser = shared.parser.lock().unwrap_or_else(PoisonError::into_inner).deep_clone();
         Matcher::new(parser, shared.trigger)
+    }
+
+    /// Ids of the tokenizer that it was compiled for: it allows none beyond.
+    pub fn vocabulary_size(&self) -> usize {
+        self.shared.vocabulary_size
     }
 
     /// Schemas of tools without `strict` that are not enforced: their arguments may be any JSON

@@ -21,6 +21,13 @@ pub struct Matcher {
 #[error("the constraint cannot be followed: {0}")]
 pub struct MatcherError(String);
 
+impl MatcherError {
+    /// Of a text whose matcher was lost, by those who run it elsewhere.
+    pub fn lost() -> Self {
+        Self("whoever follows it is gone".to_owned())
+    }
+}
+
 impl Matcher {
     pub(crate) fn new(parser: TokenParser, trigger: Option<TokenId>) -> Self {
         Self { trigger, inner: llguidance::Matcher::new(Ok(parser)) }

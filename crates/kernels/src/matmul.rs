@@ -79,6 +79,36 @@ pub fn matmul(
     pool.run(tiles.len(), |index| tiles[index].run(tier));
 }
 
+/// Like [`matmul`], for some panels (of 16 outputs) of one matrix, in order; other outputs stay as
+/// they are. What is computed has the bits that it has in the whole product.
+///
+/// # Panics
+/// When the matrix's inputs are not the activations' columns, or it has fewer panels.
+pub fn matmul_panels(
+    pool: &Pool,
+    tier: Tier,
+    product: Product<'_>,
+    panels: &[Range<usize>],
+    input: &Activations,
+    out: DisjointRows<'_>,
+) {
+    let weights = product.weights;
+    assert_eq!(weights.columns(), input.columns(), "inputs of a matrix product");
+    assert!(panels.iter().all(|range| range.end <= weights.panels()), "panels of a matrix");
+    let count: usize = panels.iter().map(Range::len).sum();
+    let bytes = (weights.bytes() / weights.panels().max(1)).max(1);
+    let share = count.div_ceil(pool.threads() * TILES_PER_THREAD).max(1);
+    let step = share.min((TILE_BYTES_MAX / bytes).max(1));
+    let mut tiles = Vec::new();
+    for range in panels {
+        for first in range.clone().step_by(step) {
+            let end = (first + step).min(range.end);
+            tiles.push(Tile { product, first, end, input, out });
+        }
+    }
+    pool.run(tiles.len(), |index| tier.run(tiles[index]));
+}
+
 #[derive(Clone, Copy)]
 struct Tile<'a> {
     product: Product<'a>,

@@ -78,6 +78,14 @@ impl<'s> Logits<'s> {
     }
 }
 
+/// Which logits of a step anybody will look at.
+pub trait AllowedTokens: Sync {
+    /// For each row of logits, in order, the tokens that may be chosen: bits, 32 tokens a word,
+    /// lowest first. `None`: all of them. Called once, when nothing but the logits is left to do;
+    /// may wait for whoever finds out.
+    fn of_rows(&self) -> Vec<Option<&[u32]>>;
+}
+
 /// A model that can be run. Immutable: everything of a request is in the arguments.
 pub trait Forward: Send + Sync {
     /// Entries of the vocabulary, and of a row of logits.
@@ -107,4 +115,20 @@ pub trait Forward: Send + Sync {
         kv: &mut KvPool,
         scratch: &'s mut Scratch,
     ) -> Logits<'s>;
+
+    /// Like [`Self::forward`] for a caller that looks at allowed tokens only: logits of tokens that
+    /// no row allows may be `-inf`, all others are those of [`Self::forward`], bit for bit.
+    ///
+    /// # Panics
+    /// As [`Self::forward`].
+    fn forward_allowed<'s>(
+        &self,
+        batch: &Batch<'_>,
+        allowed: &dyn AllowedTokens,
+        kv: &mut KvPool,
+        scratch: &'s mut Scratch,
+    ) -> Logits<'s> {
+        let _ = allowed;
+        self.forward(batch, kv, scratch)
+    }
 }

@@ -4,8 +4,9 @@ use phial_kernels::attention::{AttentionSpan, BLOCK, Geometry, attention};
 use phial_kernels::elementwise::{rms_norm, rotate_halves, rotate_pairs, silu_mul};
 use phial_kernels::{Activations, DisjointRows};
 
-use crate::batch::{Batch, Forward, Logits, Outputs, Regime};
+use crate::batch::{AllowedTokens, Batch, Forward, Logits, Outputs, Regime};
 use crate::config::RopePairs;
+use crate::head::allowed_panels;
 use crate::kv::{KvLayout, KvPool, NewPosition};
 use crate::linear::{Linear, LowRank, LowRankScratch};
 use crate::load::Model;
@@ -58,20 +59,17 @@ impl Forward for Model {
         kv: &mut KvPool,
         scratch: &'s mut Scratch,
     ) -> Logits<'s> {
-        assert_eq!(kv.layout(), self.kv_layout(), "a pool made for another model");
-        let Scratch { buffers, logits, hidden } = scratch;
-        let spans = place(batch, kv, &mut buffers.blocks);
-        let rows = batch.spans.iter().map(|span| span.tokens.len()).sum();
-        self.embed(batch, rows, &mut buffers.stream);
-        self.rotations(&spans, rows, &mut buffers.rotation);
-        for layer in 0..self.config.layers {
-            self.attend(layer, &spans, rows, kv, buffers);
-            self.transform(layer, &spans, rows, buffers);
-        }
-        let (wanted, kept) = wanted_rows(batch);
-        self.keep_hidden(&kept, buffers, hidden);
-        self.head(&wanted, buffers, logits);
-        Logits { values: logits, vocabulary: self.config.vocabulary }
+        self.run(batch, None, kv, scratch)
+    }
+
+    fn forward_allowed<'s>(
+        &self,
+        batch: &Batch<'_>,
+        allowed: &dyn AllowedTokens,
+        kv: &mut KvPool,
+        scratch: &'s mut Scratch,
+    ) -> Logits<'s> {
+        self.run(batch, Some(allowed), kv, scratch)
     }
 }
 
@@ -129,6 +127,29 @@ fn sized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 impl Model {
+    fn run<'s>(
+        &self,
+        batch: &Batch<'_>,
+        allowed: Option<&dyn AllowedTokens>,
+        kv: &mut KvPool,
+        scratch: &'s mut Scratch,
+    ) -> Logits<'s> {
+        assert_eq!(kv.layout(), self.kv_layout(), "a pool made for another model");
+        let Scratch { buffers, logits, hidden } = scratch;
+        let spans = place(batch, kv, &mut buffers.blocks);
+        let rows = batch.spans.iter().map(|span| span.tokens.len()).sum();
+        self.embed(batch, rows, &mut buffers.stream);
+        self.rotations(&spans, rows, &mut buffers.rotation);
+        for layer in 0..self.config.layers {
+            self.attend(layer, &spans, rows, kv, buffers);
+            self.transform(layer, &spans, rows, buffers);
+        }
+        let (wanted, kept) = wanted_rows(batch);
+        self.keep_hidden(&kept, buffers, hidden);
+        self.head(&wanted, allowed, buffers, logits);
+        Logits { values: logits, vocabulary: self.config.vocabulary }
+    }
+
     /// Runs `work` on every row of `values` (`[rows, width]`), several rows at a time.
     fn each_row(&self, values: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
         let run = |(tile, rows): (usize, &mut [f32])| {
@@ -315,8 +336,14 @@ impl Model {
         });
     }
 
-    /// Logits of the rows `wanted`.
-    fn head(&self, wanted: &[usize], buffers: &mut Buffers, logits: &mut Vec<f32>) {
+    /// Logits of the rows `wanted`, of allowed tokens at least.
+    fn head(
+        &self,
+        wanted: &[usize],
+        allowed: Option<&dyn AllowedTokens>,
+        buffers: &mut Buffers,
+        logits: &mut Vec<f32>,
+    ) {
         let (hidden, tier) = (self.config.hidden, self.compute.tier);
         let head = &self.weights.head;
         if wanted.is_empty() {
@@ -330,7 +357,10 @@ impl Model {
         };
         let shape = (wanted.len(), hidden);
         buffers.input.fill(&self.compute.pool, tier, shape, head.codes(), norm);
-        head.apply(&self.compute, &buffers.input, logits);
+        match allowed.and_then(|allowed| allowed_panels(allowed, self.config.vocabulary)) {
+            None => head.apply(&self.compute, &buffers.input, logits),
+            Some(panels) => head.apply_panels(&self.compute, &buffers.input, &panels, logits),
+        };
         logits.truncate(wanted.len() * self.config.vocabulary);
     }
 

@@ -11,7 +11,8 @@ pub mod batch;
 mod config;
 mod decoder;
 mod error;
-pub mod kv;
+pub mod head;
+mod kv;
 mod linear;
 mod load;
 mod lora;
@@ -19,7 +20,7 @@ mod rope;
 mod scratch;
 mod weights;
 
-pub use batch::{AdapterId, Batch, Forward, Logits, Outputs, Regime, Span, TokenId};
+pub use batch::{AdapterId, AllowedTokens, Batch, Forward, Logits, Outputs, Regime, Span, TokenId};
 pub use config::{Config, Layout, Rope, RopePairs, RopeScaling};
 pub use error::Error;
 pub use kv::{BlockId, F16_CACHE_BYTES_MAX, KvElement, KvLayout, KvPool};

@@ -1,9 +1,10 @@
 //! A linear layer: one or several packed matrices side by side, in any encoding, and low-rank
 //! additions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use phial_kernels::matmul::{Product, matmul};
+use phial_kernels::matmul::{Product, matmul, matmul_panels};
 use phial_kernels::{Activations, Codes, DisjointRows, PackedMatrix, Pool, Tier, elementwise};
 use phial_tensor::{DType, Tensor};
 
@@ -100,6 +101,24 @@ impl Linear {
         matmul(&compute.pool, compute.tier, &products, input, DisjointRows::new(out, self.rows));
         out
     }
+
+    /// Like [`Self::apply`], for some panels of the outputs, each of 16 rows; all other
+    /// outputs are `-inf`. A layer in several parts is computed as a whole.
+    pub(crate) fn apply_panels<'o>(
+        &self,
+        compute: &Compute,
+        input: &Activations,
+        panels: &[Range<usize>],
+        out: &'o mut Vec<f32>,
+    ) -> &'o mut [f32] {
+        let [(weights, column)] = &self.parts[..] else { return self.apply(compute, input, out) };
+        out.clear();
+        out.resize(input.rows() * self.rows, f32::NEG_INFINITY);
+        let product = Product { weights, column: *column };
+        let rows = DisjointRows::new(out, self.rows);
+        matmul_panels(&compute.pool, compute.tier, product, panels, input, rows);
+        out
+    }
 }
 
 fn decode(tensor: &Tensor) -> Tensor {
@@ -131,7 +150,7 @@ impl LowRank {
         &self,
         compute: &Compute,
         input: &Activations,
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
         (out, stride): (&mut [f32], usize),
         scratch: &mut LowRankScratch,
     ) {

@@ -1,5 +1,6 @@
 //! The engine, driven by a model whose logits betray every mistake of the scheduler.
 
+mod constrained;
 mod crossing;
 mod fake;
 mod lifecycle;

@@ -32,6 +32,14 @@ impl Bounds {
         Ok(bounds)
     }
 
+    /// Keeps integers where all of them are exact for those who read them as `f64`, and multiples
+    /// of fractions where their decimal places are. Digits would have no end besides.
+    pub(super) fn keep_exact(&mut self, places: u32) {
+        let exact = EXACT_MAX.min(10f64.powi(15 - places.min(15) as i32));
+        self.minimum = Some(self.minimum.map_or(-exact, |minimum| minimum.max(-exact)));
+        self.maximum = Some(self.maximum.map_or(exact, |maximum| maximum.min(exact)));
+    }
+
     /// Narrows to what both allow.
     pub(super) fn intersect(&mut self, other: Self) {
         let pick =
@@ -137,6 +145,8 @@ pub(super) fn format_bounds(format: &str) -> Option<Bounds> {
 pub(super) struct Multiples {
     /// Digits and decimal places.
     known: Vec<(u64, u32)>,
+    /// Decimal places of the last one.
+    pub(super) places: u32,
 }
 
 impl Multiples {
@@ -154,6 +164,7 @@ impl Multiples {
             return Err(refuse("it cannot be enforced exactly"));
         }
         self.known.push((digits, places));
+        self.places = places;
         if self.common().is_none_or(|common| common > MULTIPLES_MAX) {
             return Err(refuse(&format!(
                 "the least common multiple of the schema's multipleOf exceeds {MULTIPLES_MAX}"

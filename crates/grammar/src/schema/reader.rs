@@ -302,11 +302,18 @@ fn numbers(
     if let Some(of_format) = schema.get("format").and_then(Value::as_str).and_then(format_bounds) {
         bounds.intersect(of_format);
     }
-    bounds.write(written);
+    let is_type = |name: &str| match schema.get("type") {
+        Some(Value::Array(list)) => list.iter().any(|one| one == name),
+        one => one.is_some_and(|one| one == name),
+    };
     if let Some(value) = schema.get("multipleOf") {
         let value = multiples.read(value, &place.child(&["multipleOf"]).pointer)?;
         written.insert("multipleOf".to_owned(), value);
+        bounds.keep_exact(multiples.places);
+    } else if is_type("integer") && !is_type("number") {
+        bounds.keep_exact(0);
     }
+    bounds.write(written);
     Ok(())
 }
 
@@ -524,15 +531,15 @@ fn parts(root: &Value, place: &str) -> Vec<String> {
 /// The keyword of a schema that the library's words are about.
 fn guilty<'s>(schema: &'s Value, reason: &str) -> Option<&'s str> {
     let keywords = || schema.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
-    let meant = |keyword: &&str| {
-        reason.contains(*keyword)
-            || match *keyword {
-                "patternProperties" => reason.contains("patternProperty"),
-                "minProperties" | "maxProperties" => reason.contains("min/maxProperties"),
-                _ => false,
-            }
+    let is_paraphrased = |keyword: &&str| match *keyword {
+        "patternProperties" => reason.contains("patternProperty"),
+        "minProperties" | "maxProperties" => reason.contains("min/maxProperties"),
+        _ => false,
     };
-    let by_name = keywords().filter(|keyword| !matches!(*keyword, "type" | "items")).find(meant);
+    // Words that are in everything that is said.
+    let is_vague = |keyword: &str| matches!(keyword, "type" | "items" | "properties");
+    let is_named = |keyword: &&str| !is_vague(keyword) && reason.contains(*keyword);
+    let by_name = keywords().find(is_paraphrased).or_else(|| keywords().find(is_named));
     // Nothing is said about which of several contradict each other: the last one that constrains.
     by_name.or_else(|| keywords().filter(|keyword| ENFORCED.contains(keyword)).next_back())
 }

@@ -139,6 +139,11 @@ impl Reader {
         }
         let end = match reason {
             FinishReason::Length => End::Length,
+            // A limit was reached, and the text is not complete: clients know it as that.
+            FinishReason::Constraint(reason) => {
+                tracing::warn!(reason, "a constraint was given up");
+                End::Length
+            }
             _ if called => End::Calls,
             FinishReason::StopToken => End::Turn,
             FinishReason::StopString(stop) => End::StopString(stop),

@@ -109,7 +109,7 @@ impl EngineMetrics {
     pub(super) fn finished(&self, timing: &Timing, reason: &FinishReason, usage: &Usage) {
         let finished_reason = match reason {
             FinishReason::StopToken | FinishReason::StopString(_) => "stop",
-            FinishReason::Length => "length",
+            FinishReason::Length | FinishReason::Constraint(_) => "length",
         };
         self.ended(timing, finished_reason, usage);
         self.queue_time.observe(usage.queued.as_secs_f64());
