@@ -117,7 +117,8 @@ impl<M: Forward + ?Sized> Engine<M> {
             reached: 0,
             cached_tokens: 0,
             awaits_store: false,
-            drafter: (guesses && request.constraint.is_none()).then(|| Drafter::new(request.prediction)),
+            drafter: (guesses && request.constraint.is_none())
+                .then(|| Drafter::new(request.prediction)),
             accepted_prediction_tokens: 0,
             rejected_prediction_tokens: 0,
         });

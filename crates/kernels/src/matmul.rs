@@ -106,7 +106,7 @@ pub fn matmul_panels(
             tiles.push(Tile { product, first, end, input, out });
         }
     }
-    pool.run(tiles.len(), |index| tier.run(tiles[index]));
+    pool.run(tiles.len(), |index| tiles[index].run(tier));
 }
 
 #[derive(Clone, Copy)]

@@ -79,6 +79,7 @@ fn text_of(events: &[Event], id: RequestId) -> String {
     let own = events.iter().filter(|event| event.request() == id);
     own.map(|event| match event {
         Event::Token { text, .. } | Event::Finished { text, .. } => text.as_str(),
+        Event::PromptLogprobs { .. } | Event::PromptHidden { .. } => panic!("not asked for"),
     })
     .collect()
 }

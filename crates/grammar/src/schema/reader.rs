@@ -541,5 +541,5 @@ fn guilty<'s>(schema: &'s Value, reason: &str) -> Option<&'s str> {
     let is_named = |keyword: &&str| !is_vague(keyword) && reason.contains(*keyword);
     let by_name = keywords().find(is_paraphrased).or_else(|| keywords().find(is_named));
     // Nothing is said about which of several contradict each other: the last one that constrains.
-    by_name.or_else(|| keywords().filter(|keyword| ENFORCED.contains(keyword)).next_back())
+    by_name.or_else(|| keywords().rfind(|keyword| ENFORCED.contains(keyword)))
 }
