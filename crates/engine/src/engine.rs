@@ -4,12 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phial_model::{AdapterId, Batch, Forward, KvPool, Outputs, Scratch, Span, TokenId};
+use phial_model::{AdapterId, Batch, Forward, Outputs, Scratch, Span, TokenId};
 use phial_text::Tokenizer;
 
 use crate::event::{Event, FinishReason, Progress, Usage};
 use crate::limits::{InvalidLimits, Limits};
 use crate::logprobs::token_logprobs;
+use crate::paged_cache::PagedCache;
 use crate::prompt_report::{PromptReport, Reporting};
 use crate::random::Draws;
 use crate::request::{Rejected, Request, RequestId};
@@ -31,7 +32,6 @@ pub struct Engine<M: Forward + ?Sized> {
     context: usize,
     scheduler: Scheduler,
     sampler: Sampler,
-    kv: KvPool,
     scratch: Scratch,
     /// Seeds for requests without their own, by request id.
     seeds: Draws,
@@ -58,11 +58,11 @@ impl<M: Forward + ?Sized> Engine<M> {
             .as_deref()
             .map(|tokenizer| tokens_without_meaning(tokenizer, model.vocabulary()))
             .unwrap_or_default();
+        let cache = PagedCache::new(layout, capacity.blocks, limits.share_prefixes);
         Ok(Self {
             context: capacity.context,
-            scheduler: Scheduler::new(capacity.blocks, limits.running_max, limits.step_tokens_max),
+            scheduler: Scheduler::new(cache, limits.running_max, limits.step_tokens_max),
             sampler: Sampler::new(banned),
-            kv: KvPool::new(layout, capacity.blocks),
             scratch: Scratch::new(),
             seeds: Draws::new(entropy),
             next_id: 0,
@@ -92,6 +92,7 @@ impl<M: Forward + ?Sized> Engine<M> {
             prompt_tokens,
             tokens_max: prompt_tokens.saturating_add(wanted).min(self.context),
             adapter: request.adapter,
+            prefix_salt: request.prefix_salt,
             stop_tokens: request.stop_tokens,
             ignore_stop_tokens: request.ignore_stop_tokens,
             logprobs: request.logprobs,
@@ -102,6 +103,8 @@ impl<M: Forward + ?Sized> Engine<M> {
             submitted: now,
             started: None,
             cache: SequenceCache::empty(),
+            reached: 0,
+            cached_tokens: 0,
         });
         Ok(id)
     }
@@ -179,11 +182,12 @@ impl<M: Forward + ?Sized> Engine<M> {
     /// of submission. `now` as in [`Engine::submit`], at the start of the step.
     pub fn step(&mut self, now: Duration, events: &mut Vec<Event>) -> Progress {
         self.scheduler.plan(now, |tokens| self.model.rope_regime(tokens));
-        let spans: Vec<Span<'_>> = self.scheduler.running().iter().filter_map(span).collect();
+        let (running, kv) = self.scheduler.step_parts();
+        let spans: Vec<Span<'_>> = running.iter().filter_map(span).collect();
         if spans.is_empty() {
             return Progress::Idle;
         }
-        let logits = self.model.forward(&Batch { spans: &spans }, &mut self.kv, &mut self.scratch);
+        let logits = self.model.forward(&Batch { spans: &spans }, kv, &mut self.scratch);
 
         let mut row = 0;
         let mut finished = Vec::new();
@@ -197,7 +201,7 @@ impl<M: Forward + ?Sized> Engine<M> {
                 prefill_tokens += *planned;
             }
             let start = sequence.cache.tokens;
-            sequence.cache.tokens += *planned;
+            sequence.reach(start + *planned);
             let Outputs::Last(count) = outputs else { continue };
             let rows = (row..row + count).map(|row| logits.row(row));
             row += count;
@@ -206,6 +210,7 @@ impl<M: Forward + ?Sized> Engine<M> {
                 finished.push(sequence.id);
             }
         }
+        self.scheduler.publish();
         finished.extend(self.report_hidden(events));
         for id in finished {
             self.scheduler.remove(id);
@@ -288,14 +293,15 @@ impl<M: Forward + ?Sized> Engine<M> {
         self.scheduler.waiting()
     }
 
-    /// Blocks of the cache that no request holds.
+    /// Blocks of the cache that no request uses. Some hold prefixes that a later request may find.
     pub fn free_blocks(&self) -> usize {
-        self.scheduler.allocator().free()
+        self.scheduler.cache().free()
     }
 
-    /// Blocks of the cache, of [`KvPool::BLOCK_TOKENS`] tokens each.
+    /// Blocks of the cache, of [`KvPool::BLOCK_TOKENS`](phial_model::KvPool::BLOCK_TOKENS) tokens
+    /// each.
     pub fn total_blocks(&self) -> usize {
-        self.scheduler.allocator().total()
+        self.scheduler.cache().total()
     }
 }
 
@@ -309,7 +315,7 @@ fn span(one: &Running) -> Option<Span<'_>> {
     Some(Span {
         tokens: &sequence.tokens[start..start + planned],
         start,
-        blocks: sequence.cache.table.blocks(),
+        blocks: &sequence.cache.blocks,
         regime: sequence.cache.regime,
         adapter: sequence.adapter,
         outputs: outputs(one),
@@ -390,6 +396,7 @@ fn finish(sequence: &mut Sequence, reason: FinishReason) -> Event {
 fn usage(sequence: &Sequence) -> Usage {
     Usage {
         prompt_tokens: sequence.prompt_tokens,
+        cached_tokens: sequence.cached_tokens,
         generated_tokens: sequence.generated(),
         queued: sequence.started.unwrap_or_default().saturating_sub(sequence.submitted),
     }

@@ -81,6 +81,8 @@ pub enum FinishReason {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// Of these, not read because the cache held them: the beginning of another request.
+    pub cached_tokens: usize,
     /// Tokens sampled, a final stop token included.
     pub generated_tokens: usize,
     /// Time from submission to the start of the first step that worked on the request; 0 if none

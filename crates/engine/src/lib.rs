@@ -5,14 +5,16 @@
 //! deterministic: time and randomness are arguments. **Does not know:** HTTP, the wire format of
 //! any API, threads, files, clocks, what a weight is.
 //!
-//! **Start at** [`Engine`], then `scheduler` (who runs in a step) and `sampler` (which token comes
-//! next).
+//! **Start at** [`Engine`], then `scheduler` (who runs in a step), `paged_cache` (what requests
+//! share) and `sampler` (which token comes next).
 
 mod blocks;
 mod engine;
 mod event;
 mod limits;
 mod logprobs;
+mod paged_cache;
+mod prefix;
 mod prompt_report;
 mod random;
 mod request;

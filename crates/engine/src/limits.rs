@@ -24,6 +24,10 @@ pub struct Limits {
     /// Bytes of keys and values, of all sequences together; rounded down to whole blocks.
     /// No more is ever made than `running_max` sequences of full length can fill.
     pub kv_bytes_max: usize,
+    /// Whether requests that begin with the same tokens share their keys and values, also when one
+    /// comes after the other. The answers are the same either way. Kept prefixes take room that no
+    /// request needs, so the cache fills up to `kv_bytes_max` with time.
+    pub share_prefixes: bool,
     /// Stop strings of one request: each is searched for in each new piece of text.
     pub stop_strings_max: usize,
     /// Bytes of one stop string: as much text as this may be held back.
@@ -40,6 +44,7 @@ impl Default for Limits {
             running_max: 16,
             waiting_max: 256,
             kv_bytes_max: 4 << 30,
+            share_prefixes: true,
             stop_strings_max: 16,
             stop_string_bytes_max: 256,
             adapters: 0,

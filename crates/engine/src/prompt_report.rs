@@ -59,6 +59,11 @@ impl Reporting {
         }
     }
 
+    /// Whether anything of the prompt is yet to be reported.
+    pub fn reads(&self, prompt_tokens: usize) -> bool {
+        matches!(self, Self::MeanHidden { .. }) || self.wants_logits(prompt_tokens)
+    }
+
     /// Whether it needs logits of every token that is read.
     pub fn wants_logits(&self, prompt_tokens: usize) -> bool {
         matches!(self, Self::Logprobs { next, .. } if *next < prompt_tokens)

@@ -34,6 +34,10 @@ pub struct Request {
     pub prompt_report: PromptReport,
     /// Adapter for the whole sequence.
     pub adapter: Option<AdapterId>,
+    /// Requests share the cached beginnings of their prompts only with those of the same salt. For
+    /// what the tokens do not say, as the hash of media that some of them stand for, and for users
+    /// who must not learn from timing what others have sent.
+    pub prefix_salt: Option<[u8; 32]>,
 }
 
 impl Request {
@@ -52,6 +56,7 @@ impl Request {
             logprobs: None,
             prompt_report: PromptReport::Nothing,
             adapter: None,
+            prefix_salt: None,
         }
     }
 }

@@ -1,19 +1,28 @@
 //! Who runs in the next step, with how many tokens, in which blocks.
 //!
 //! A sequence waits or runs. Every running sequence that only needs to read its newest token does
-//! so in each step; the rest of the step's tokens goes to prompts, oldest first, then to waiting
-//! sequences, first come, first served. When blocks run out the youngest running sequence gives up
-//! its own and waits again, in front; its tokens are kept and read again later, so its outcome is
-//! the same. The oldest therefore always advances.
+//! so in each step. Of the rest of the step's tokens half goes to the oldest prompt, so that every
+//! prompt is read in the end, and what is left to those with the fewest unread tokens, so that a
+//! short prompt never waits for a long one. Waiting sequences come in first come, first served. A
+//! prompt that begins like one that is just being read waits for it and shares its blocks.
+//!
+//! When blocks run out the youngest running sequence gives up its own and waits again, in front;
+//! its tokens are kept and read again later, so its outcome is the same. The oldest therefore
+//! always advances.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use phial_model::Regime;
+use phial_model::{KvPool, Regime};
 
-use crate::blocks::{BlockAllocator, blocks_for};
+use crate::blocks::blocks_for;
+use crate::paged_cache::PagedCache;
+use crate::prefix::common;
 use crate::request::RequestId;
 use crate::sequence::Sequence;
+
+/// Tokens that waiting for another prompt must save at least.
+const WORTH_WAITING_TOKENS: usize = KvPool::BLOCK_TOKENS;
 
 /// Rows of logits that prompts may ask for in one step, all together. A row is as long as the
 /// vocabulary: these take 50 MB with 200,000 tokens.
@@ -26,9 +35,9 @@ struct Budget {
 }
 
 impl Budget {
-    /// How much `sequence` may read of what it has yet to read.
-    fn chunk(&self, sequence: &Sequence) -> usize {
-        let chunk = sequence.unread().min(self.tokens);
+    /// How much `sequence` may read of `most` tokens.
+    fn chunk(&self, sequence: &Sequence, most: usize) -> usize {
+        let chunk = most.min(self.tokens);
         if sequence.wants_logits() { chunk.min(self.rows) } else { chunk }
     }
 
@@ -41,9 +50,8 @@ impl Budget {
 }
 
 /// All sequences and all blocks.
-#[derive(Debug)]
 pub(crate) struct Scheduler {
-    allocator: BlockAllocator,
+    cache: PagedCache,
     /// In order of submission.
     running: Vec<Running>,
     /// In order of submission; all were submitted after those that run.
@@ -68,18 +76,12 @@ impl Running {
 }
 
 impl Scheduler {
-    pub fn new(blocks: usize, running_max: usize, step_tokens_max: usize) -> Self {
-        Self {
-            allocator: BlockAllocator::new(blocks),
-            running: Vec::new(),
-            waiting: VecDeque::new(),
-            running_max,
-            step_tokens_max,
-        }
+    pub fn new(cache: PagedCache, running_max: usize, step_tokens_max: usize) -> Self {
+        Self { cache, running: Vec::new(), waiting: VecDeque::new(), running_max, step_tokens_max }
     }
 
-    pub fn allocator(&self) -> &BlockAllocator {
-        &self.allocator
+    pub fn cache(&self) -> &PagedCache {
+        &self.cache
     }
 
     pub fn running(&self) -> &[Running] {
@@ -94,6 +96,11 @@ impl Scheduler {
         &mut self.running
     }
 
+    /// What a step runs on: the sequences and the bytes of their blocks.
+    pub fn step_parts(&mut self) -> (&[Running], &mut KvPool) {
+        (&self.running, self.cache.kv_mut())
+    }
+
     /// Puts a new sequence at the end of the queue.
     pub fn push(&mut self, sequence: Sequence) {
         self.waiting.push_back(sequence);
@@ -103,11 +110,18 @@ impl Scheduler {
     pub fn remove(&mut self, id: RequestId) -> Option<Sequence> {
         if let Some(index) = self.running.iter().position(|one| one.sequence.id == id) {
             let mut sequence = self.running.remove(index).sequence;
-            sequence.cache.release(&mut self.allocator);
+            self.cache.release(&mut sequence);
             return Some(sequence);
         }
         let index = self.waiting.iter().position(|sequence| sequence.id == id)?;
         self.waiting.remove(index)
+    }
+
+    /// Lets others share the blocks that the step has filled.
+    pub fn publish(&mut self) {
+        for one in &mut self.running {
+            self.cache.publish(&mut one.sequence);
+        }
     }
 
     /// Decides the next step: sets [`Running::planned`], pins regimes and provides blocks.
@@ -116,17 +130,20 @@ impl Scheduler {
         for one in &mut self.running {
             one.planned = 0;
             // The regime follows from all tokens present, before any of them is read with it.
-            one.sequence.cache.pin(regime_of(one.sequence.tokens.len()));
+            let regime = regime_of(one.sequence.tokens.len());
+            self.cache.pin(&mut one.sequence, regime);
         }
         let before = self.running.len();
         self.plan_decoding();
-        let decoding: usize = self.running.iter().map(|one| one.planned).sum();
-        let tokens = self.step_tokens_max - decoding;
-        let mut budget = Budget { tokens, rows: PROMPT_ROWS_MAX };
-        self.plan_prompts(&mut budget);
         // Someone had to make room: no one new comes in during the same step.
         if self.running.len() == before {
-            self.admit(&mut budget, now, regime_of);
+            self.admit(regime_of);
+        }
+        let decoding: usize = self.running.iter().map(|one| one.planned).sum();
+        let tokens = self.step_tokens_max - decoding;
+        self.plan_prompts(&mut Budget { tokens, rows: PROMPT_ROWS_MAX });
+        for one in self.running.iter_mut().filter(|one| one.planned > 0) {
+            one.sequence.started.get_or_insert(now);
         }
     }
 
@@ -141,63 +158,111 @@ impl Scheduler {
         }
     }
 
-    /// Running sequences with more unread tokens share the budget, oldest first.
+    /// Sequences that have more to read share the budget.
     fn plan_prompts(&mut self, budget: &mut Budget) {
-        let mut index = 0;
-        while index < self.running.len() && budget.tokens > 0 {
-            let sequence = &self.running[index].sequence;
-            let chunk = budget.chunk(sequence);
-            if sequence.unread() > 1 && chunk > 0 && self.make_room(index, chunk) {
-                self.running[index].planned = chunk;
-                budget.spend(&self.running[index].sequence, chunk);
-            }
-            index += 1;
+        let mut prompts: Vec<usize> =
+            (0..self.running.len()).filter(|&index| self.running[index].planned == 0).collect();
+        for &index in &prompts {
+            self.adopt(index);
+        }
+        let Some(&oldest) = prompts.first() else { return };
+        self.plan_prompt(oldest, budget.tokens.div_ceil(2), budget);
+        prompts.sort_by_key(|&index| self.running.get(index).map(|one| one.sequence.unread()));
+        for index in prompts {
+            self.plan_prompt(index, budget.tokens, budget);
         }
     }
 
-    /// Waiting sequences come in while tokens, places and blocks last; strictly in order, so that
-    /// a large one is not overtaken for ever.
-    fn admit(&mut self, budget: &mut Budget, now: Duration, regime_of: impl Fn(usize) -> Regime) {
-        while budget.tokens > 0 && self.running.len() < self.running_max {
-            let Some(next) = self.waiting.front() else { return };
-            if !self.fits(next.tokens.len()) || budget.chunk(next) == 0 {
+    /// Lets a sequence read up to `most` more tokens.
+    fn plan_prompt(&mut self, index: usize, most: usize, budget: &mut Budget) {
+        // Whoever made room is not there any more.
+        if index >= self.running.len() || most == 0 {
+            return;
+        }
+        if self.running[index].planned == 0 && self.should_wait(index) {
+            return;
+        }
+        let one = &self.running[index];
+        let (planned, unread) = (one.planned, one.sequence.unread());
+        let chunk = budget.chunk(&one.sequence, most.min(unread - planned));
+        if chunk > 0 && self.make_room(index, planned + chunk) {
+            self.running[index].planned += chunk;
+            budget.spend(&self.running[index].sequence, chunk);
+        }
+    }
+
+    /// Gives a running sequence what the cache has of it, unless it has to read it all the same.
+    fn adopt(&mut self, index: usize) {
+        let (before, rest) = self.running.split_at_mut(index);
+        let Some((one, after)) = rest.split_first_mut() else { return };
+        if one.sequence.reads_prompt() {
+            return;
+        }
+        let others = before.iter().chain(&*after).map(|other| &other.sequence);
+        self.cache.adopt(&mut one.sequence, others);
+    }
+
+    /// Whether a sequence that is read in this step makes blocks that this one needs as well.
+    fn should_wait(&self, index: usize) -> bool {
+        if !self.cache.shares_prefixes() {
+            return false;
+        }
+        let sequence = &self.running[index].sequence;
+        if sequence.reads_prompt() {
+            return false;
+        }
+        let shared = sequence.cache.shared();
+        let parent = Some(sequence.parent());
+        let rest = &sequence.tokens[shared..sequence.tokens.len() - 1];
+        self.running.iter().any(|other| {
+            let end = other.sequence.cache.tokens + other.planned;
+            other.planned > 0
+                && end > sequence.cache.tokens
+                && other.sequence.parent_of(shared / KvPool::BLOCK_TOKENS) == parent
+                && shared + common(&other.sequence.tokens[shared..], rest)
+                    >= sequence.cache.tokens + WORTH_WAITING_TOKENS
+        })
+    }
+
+    /// Waiting sequences come in while places and blocks last; strictly in order, so that a large
+    /// one is not overtaken for ever.
+    fn admit(&mut self, regime_of: impl Fn(usize) -> Regime) {
+        while self.running.len() < self.running_max {
+            let Some(next) = self.waiting.front_mut() else { return };
+            let regime = regime_of(next.tokens.len());
+            self.cache.pin(next, regime);
+            if !self.fits() {
                 return;
             }
-            let Some(mut sequence) = self.waiting.pop_front() else { return };
-            sequence.cache.pin(regime_of(sequence.tokens.len()));
-            sequence.started.get_or_insert(now);
-            let planned = budget.chunk(&sequence);
+            let Some(sequence) = self.waiting.pop_front() else { return };
             self.running.push(Running { sequence, planned: 0 });
-            let index = self.running.len() - 1;
-            if self.make_room(index, planned) {
-                self.running[index].planned = planned;
-                budget.spend(&self.running[index].sequence, planned);
-            }
         }
     }
 
-    /// Whether a sequence of `tokens` may come in: beside what those running have yet to take for
-    /// the tokens they have, and a block for each to grow into, so that it is not sent back
+    /// Whether the next waiting sequence may come in: beside what those running have yet to take
+    /// for the tokens they have, and a block for each to grow into, so that it is not sent back
     /// at once.
-    fn fits(&self, tokens: usize) -> bool {
+    fn fits(&self) -> bool {
+        let Some(next) = self.waiting.front() else { return false };
         let promised: usize = self
             .running
             .iter()
-            .map(|one| one.sequence.cache.table.missing(one.sequence.tokens.len()) + 1)
+            .map(|one| one.sequence.cache.missing(one.sequence.tokens.len()) + 1)
             .sum();
-        promised + blocks_for(tokens) <= self.allocator.free()
+        let needed = blocks_for(next.tokens.len()) - self.cache.in_use(next);
+        promised + needed <= self.cache.free()
     }
 
     /// Provides blocks for `count` more tokens of a running sequence; the youngest give theirs up
     /// if need be. False if the sequence is itself the youngest and was sent back to wait.
     fn make_room(&mut self, index: usize, count: usize) -> bool {
         loop {
-            let cache = &mut self.running[index].sequence.cache;
-            if cache.table.grow(cache.tokens + count, &mut self.allocator) {
+            let sequence = &mut self.running[index].sequence;
+            if self.cache.grow(sequence, sequence.cache.tokens + count) {
                 return true;
             }
             let Some(mut youngest) = self.running.pop() else { return false };
-            youngest.sequence.cache.release(&mut self.allocator);
+            self.cache.release(&mut youngest.sequence);
             self.waiting.push_front(youngest.sequence);
             if index == self.running.len() {
                 return false;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use phial_model::{AdapterId, Regime, TokenId};
+use phial_model::{AdapterId, BlockId, KvPool, Regime, TokenId};
 
-use crate::blocks::{BlockAllocator, BlockTable};
+use crate::blocks::blocks_for;
+use crate::prefix::{EntryId, Origin, Parent};
 use crate::prompt_report::Reporting;
 use crate::request::RequestId;
 use crate::sampler::SamplerState;
@@ -20,6 +21,7 @@ pub(crate) struct Sequence {
     /// `tokens` never grows beyond this: the end of the request's own wish or of the context.
     pub tokens_max: usize,
     pub adapter: Option<AdapterId>,
+    pub prefix_salt: Option<[u8; 32]>,
     pub stop_tokens: Vec<TokenId>,
     pub ignore_stop_tokens: bool,
     /// Top alternatives to report.
@@ -31,35 +33,36 @@ pub(crate) struct Sequence {
     /// Start of the first step that worked on it.
     pub started: Option<Duration>,
     pub cache: SequenceCache,
+    /// Tokens that were in the cache at some time: what is read again counts only once.
+    pub reached: usize,
+    /// Of the prompt, not read but found in the cache.
+    pub cached_tokens: usize,
 }
 
-/// What the key/value pool holds of a sequence: its first `tokens` tokens, all of them read with
-/// `regime`.
+/// What the pool holds of a sequence: its first `tokens` tokens, all of them read with `regime`.
 #[derive(Debug)]
 pub(crate) struct SequenceCache {
     pub tokens: usize,
     pub regime: Regime,
-    pub table: BlockTable,
+    /// In order of position.
+    pub blocks: Vec<BlockId>,
+    /// Of the first blocks, which are full and may be shared: nothing is written there any more.
+    pub entries: Vec<EntryId>,
 }
 
 impl SequenceCache {
     pub fn empty() -> Self {
-        Self { tokens: 0, regime: Regime::Short, table: BlockTable::default() }
+        Self { tokens: 0, regime: Regime::Short, blocks: Vec::new(), entries: Vec::new() }
     }
 
-    /// Forgets everything and gives the blocks back.
-    pub fn release(&mut self, allocator: &mut BlockAllocator) {
-        self.tokens = 0;
-        self.table.release(allocator);
+    /// Blocks still missing for `tokens` positions.
+    pub fn missing(&self, tokens: usize) -> usize {
+        blocks_for(tokens).saturating_sub(self.blocks.len())
     }
 
-    /// Pins the regime for the tokens read next. Keys made under another are void, so all tokens
-    /// are read again; the blocks stay, to be overwritten.
-    pub fn pin(&mut self, regime: Regime) {
-        if regime != self.regime {
-            self.regime = regime;
-            self.tokens = 0;
-        }
+    /// Positions in the blocks that may be shared.
+    pub fn shared(&self) -> usize {
+        self.entries.len() * KvPool::BLOCK_TOKENS
     }
 }
 
@@ -69,6 +72,11 @@ impl Sequence {
         self.tokens.len() - self.cache.tokens
     }
 
+    /// Whether the model has to read its prompt, whatever the cache has of it.
+    pub fn reads_prompt(&self) -> bool {
+        self.report.reads(self.prompt_tokens)
+    }
+
     /// Whether each token that is read next needs its logits.
     pub fn wants_logits(&self) -> bool {
         self.report.wants_logits(self.prompt_tokens)
@@ -76,5 +84,31 @@ impl Sequence {
 
     pub fn generated(&self) -> usize {
         self.tokens.len() - self.prompt_tokens
+    }
+
+    /// What comes before the first block that is not shared.
+    pub fn parent(&self) -> Parent {
+        match self.cache.entries.last() {
+            Some(&entry) => Parent::Entry(entry),
+            None => Parent::Origin(self.origin()),
+        }
+    }
+
+    /// What comes before block `index`, if all before it may be shared.
+    pub fn parent_of(&self, index: usize) -> Option<Parent> {
+        match index.checked_sub(1) {
+            Some(before) => self.cache.entries.get(before).map(|&entry| Parent::Entry(entry)),
+            None => Some(Parent::Origin(self.origin())),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { regime: self.cache.regime, adapter: self.adapter, salt: self.prefix_salt }
+    }
+
+    /// The cache holds `tokens` tokens now.
+    pub fn reach(&mut self, tokens: usize) {
+        self.cache.tokens = tokens;
+        self.reached = self.reached.max(tokens);
     }
 }

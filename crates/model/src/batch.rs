@@ -7,12 +7,12 @@ use crate::scratch::Scratch;
 pub type TokenId = u32;
 
 /// A LoRA adapter that the model has loaded; applied to a whole sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AdapterId(pub usize);
 
 /// Which set of LongRoPE factors a sequence is run with. A property of the whole sequence: keys
 /// made under one regime are void under the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Regime {
     /// Up to the original context (and every model without LongRoPE).
     Short,

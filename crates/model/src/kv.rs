@@ -70,6 +70,30 @@ impl KvPool {
         self.layout
     }
 
+    /// Bytes of one block in one layer, laid out as the model that wrote them likes.
+    ///
+    /// # Panics
+    /// If there is no such layer or block; so do the other methods that take them.
+    pub fn block(&self, layer: usize, block: BlockId) -> &[u8] {
+        let bytes = self.layout.layer_block_bytes();
+        &self.layers[layer][block.0 as usize * bytes..][..bytes]
+    }
+
+    /// Bytes of one block in one layer, for implementors of [`Forward`](crate::Forward).
+    pub fn block_mut(&mut self, layer: usize, block: BlockId) -> &mut [u8] {
+        let bytes = self.layout.layer_block_bytes();
+        &mut self.layers[layer][block.0 as usize * bytes..][..bytes]
+    }
+
+    /// Copies what a block holds, in all layers.
+    pub fn copy_block(&mut self, from: BlockId, to: BlockId) {
+        let bytes = self.layout.layer_block_bytes();
+        let from = from.0 as usize * bytes;
+        for layer in &mut self.layers {
+            layer.copy_within(from..from + bytes, to.0 as usize * bytes);
+        }
+    }
+
     /// The bytes of a layer.
     pub(crate) fn layer(&self, layer: usize) -> &[u8] {
         &self.layers[layer]

@@ -27,6 +27,13 @@ impl Usage {
             ..Self::default()
         }
     }
+
+    /// With so many tokens of the prompt taken from a cache.
+    #[must_use]
+    pub fn with_cached(mut self, cached_tokens: usize) -> Self {
+        self.prompt_tokens_details.cached_tokens = cached_tokens;
+        self
+    }
 }
 
 /// Kinds of prompt tokens.

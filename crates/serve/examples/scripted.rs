@@ -70,7 +70,7 @@ impl Scripted {
 
 fn rows(span: &Span<'_>) -> usize {
     match span.outputs {
-        Outputs::None => 0,
+        Outputs::None | Outputs::Hidden => 0,
         Outputs::Last(rows) => rows,
     }
 }

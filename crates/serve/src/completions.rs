@@ -10,20 +10,52 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use phial_openai::{ChunkUsage, Completion, CompletionChoice};
+use phial_openai::{ChunkUsage, Completion, CompletionChoice, Usage};
 
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::clock::unix_seconds;
 use crate::server::Server;
+use crate::usage::UsageSum;
 
 /// What all parts of an answer share.
+#[derive(Debug)]
 struct Head {
     id: String,
     created: u64,
     model: String,
     fingerprint: String,
     prompt_tokens: usize,
+    /// Texts that have the same prompt, one after the other.
+    texts_per_prompt: usize,
+}
+
+/// What the texts of an answer took.
+struct Usages {
+    texts_per_prompt: usize,
+    /// By prompt.
+    sums: Vec<UsageSum>,
+}
+
+impl Usages {
+    fn new(head: &Head, texts: usize) -> Self {
+        let prompts = texts.div_ceil(head.texts_per_prompt.max(1));
+        Self {
+            texts_per_prompt: head.texts_per_prompt.max(1),
+            sums: vec![UsageSum::default(); prompts],
+        }
+    }
+
+    fn add(&mut self, text: usize, usage: &phial_engine::Usage) {
+        self.sums[text / self.texts_per_prompt].add(usage);
+    }
+
+    /// In the words of the API.
+    fn total(&self, prompt_tokens: usize) -> Usage {
+        let generated = self.sums.iter().map(UsageSum::generated_tokens).sum();
+        let cached = self.sums.iter().map(UsageSum::cached_tokens).sum();
+        Usage::new(prompt_tokens, generated).with_cached(cached)
+    }
 }
 
 impl Head {
@@ -55,6 +87,7 @@ pub(crate) async fn create(
         model: server.model().id.clone(),
         fingerprint: server.fingerprint().to_owned(),
         prompt_tokens: completions.prepared.prompt_tokens(),
+        texts_per_prompt: completions.texts_per_prompt,
     };
     tracing::debug!(
         id = head.id,

@@ -61,7 +61,7 @@ struct Received {
 async fn receive(storage: &Storage, mut form: Multipart, id: &str) -> Result<Received, ApiError> {
     let mut file = None;
     let mut fields: HashMap<String, String> = HashMap::new();
-    while let Some(field) = form.next_field().await.map_err(broken_upload)? {
+    while let Some(field) = form.next_field().await.map_err(|error| broken_upload(&error))? {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
             "file" if file.is_none() => {
@@ -104,7 +104,7 @@ fn read_expiry(fields: &HashMap<String, String>) -> Result<Option<u64>, InvalidR
 
 async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(broken_upload)? {
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken_upload(&error))? {
         if bytes.len() + chunk.len() > FIELD_BYTES_MAX {
             return Err(ApiError::body_too_large(FIELD_BYTES_MAX));
         }
@@ -116,10 +116,13 @@ async fn text(mut field: Field<'_>) -> Result<String, ApiError> {
 
 /// Writes a file as it comes, so that none is ever held in memory.
 async fn write(storage: &Storage, mut field: Field<'_>, id: &str) -> Result<Upload, ApiError> {
+    if !storage.files.has_room(0, &storage.limits) {
+        return Err(ApiError::storage_full());
+    }
     let (upload, file) = storage.files.create(id).map_err(|error| storage_failed(&error))?;
     let mut file = tokio::fs::File::from_std(file);
     let mut length = 0u64;
-    while let Some(chunk) = field.chunk().await.map_err(broken_upload)? {
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken_upload(&error))? {
         length += chunk.len() as u64;
         if length > storage.limits.file_bytes_max {
             return Err(ApiError::body_too_large(storage.limits.file_bytes_max as usize));
@@ -133,7 +136,7 @@ async fn write(storage: &Storage, mut field: Field<'_>, id: &str) -> Result<Uplo
     Ok(upload)
 }
 
-fn broken_upload(error: MultipartError) -> ApiError {
+fn broken_upload(error: &MultipartError) -> ApiError {
     tracing::debug!(%error, "an upload cannot be read");
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(FIELD_BYTES_MAX),

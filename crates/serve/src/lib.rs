@@ -42,6 +42,7 @@ mod serving;
 mod sse;
 mod storage;
 mod tokens;
+mod usage;
 
 pub use engine_thread::{EngineHandle, EngineState};
 pub use external::{ExternalError, ExternalFuture, ExternalTool, ExternalTools};

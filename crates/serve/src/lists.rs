@@ -21,7 +21,7 @@ impl ListQuery {
         (limit_default, limit_max): (usize, usize),
         others: &[&str],
     ) -> Result<Self, InvalidRequest> {
-        let limit = match query.remove("limit").map(|limit| limit.parse()) {
+        let limit = match query.remove("limit").map(|limit| limit.parse::<usize>()) {
             None => limit_default,
             Some(Ok(limit)) if (1..=limit_max).contains(&limit) => limit,
             Some(_) => {

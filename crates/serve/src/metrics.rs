@@ -52,6 +52,8 @@ fn register_engine(registry: &mut Registry, engine: &EngineMetrics) {
         requests_waiting,
         kv_usage,
         prompt_tokens,
+        prefix_queries,
+        prefix_hits,
         generation_tokens,
         finished,
         time_to_first_token,
@@ -70,6 +72,11 @@ fn register_engine(registry: &mut Registry, engine: &EngineMetrics) {
     names.add("phial_kv_cache_usage_ratio", "vllm:kv_cache_usage_perc", help, kv_usage);
     let help = "Tokens of prompts read";
     names.add("phial_prompt_tokens", "vllm:prompt_tokens", help, prompt_tokens);
+    let help = "Tokens of prompts looked for in the cache";
+    let alias = "vllm:prefix_cache_queries";
+    names.add("phial_prefix_cache_queries", alias, help, prefix_queries);
+    let help = "Tokens of prompts found in the cache";
+    names.add("phial_prefix_cache_hits", "vllm:prefix_cache_hits", help, prefix_hits);
     let help = "Tokens generated";
     names.add("phial_generation_tokens", "vllm:generation_tokens", help, generation_tokens);
     let help = "Requests ended, by reason";

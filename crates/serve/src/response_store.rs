@@ -68,8 +68,10 @@ impl ResponseStore {
         was_there
     }
 
-    /// All that was said up to the end of response `id`, oldest first. `None` if it, or one that
-    /// it goes on from, is not there any more; with the id of that one.
+    /// All that was said up to the end of response `id`, oldest first.
+    ///
+    /// # Errors
+    /// The id of the one that is not there any more: this, or one that it goes on from.
     pub fn conversation(&self, id: &str) -> Result<Vec<Item>, String> {
         let inner = self.lock();
         let mut turns = Vec::new();
@@ -78,7 +80,7 @@ impl ResponseStore {
             let Some((_, stored)) = inner.responses.get(&id) else { return Err(id) };
             turns.push(stored.response.output.clone());
             turns.push(stored.input.clone());
-            next.clone_from(&stored.response.previous_response_id);
+            next = stored.response.previous_response_id.clone();
         }
         turns.reverse();
         Ok(turns.concat())

@@ -1,6 +1,6 @@
 //! A model made of a hash.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,28 @@ struct Entry {
     adapter: Option<AdapterId>,
 }
 
+impl Entry {
+    /// Bytes of an entry: what the layout keeps per position.
+    const BYTES: usize = 8;
+
+    fn to_bytes(self) -> [u8; Self::BYTES] {
+        let adapter = self.adapter.map_or(0, |adapter| adapter.0 as u64 + 1);
+        let long = u64::from(self.regime == Regime::Long);
+        let packed = u64::from(self.token) | (self.position as u64) << 32 | long << 56;
+        (packed | adapter << 57).to_le_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let packed = u64::from_le_bytes(bytes);
+        Self {
+            token: packed as u32,
+            position: (packed >> 32 & 0xff_ffff) as usize,
+            regime: if packed >> 56 & 1 == 1 { Regime::Long } else { Regime::Short },
+            adapter: (packed >> 57).checked_sub(1).map(|adapter| AdapterId(adapter as usize)),
+        }
+    }
+}
+
 /// Its logits after a position depend on every token up to there, on the position and regime with
 /// which each was written into the cache, and on the adapter.
 pub struct Fake {
@@ -32,7 +54,6 @@ pub struct Fake {
     pub vocabulary: usize,
     /// If not empty: the tokens it prefers, after a prompt of one token.
     pub script: Vec<TokenId>,
-    cache: Mutex<HashMap<(BlockId, usize), Entry>>,
     /// Tokens per span of each forward pass.
     pub steps: Mutex<Vec<Vec<usize>>>,
     /// Rows of logits of each forward pass.
@@ -46,7 +67,6 @@ impl Fake {
             context,
             vocabulary: VOCABULARY,
             script: Vec::new(),
-            cache: Mutex::default(),
             steps: Mutex::default(),
             logits_rows: Mutex::default(),
         }
@@ -134,7 +154,7 @@ impl Fake {
     }
 
     fn check_contract(&self, batch: &Batch<'_>, kv: &KvPool) {
-        let mut seen = HashSet::new();
+        let mut users: HashMap<BlockId, usize> = HashMap::new();
         for span in batch.spans {
             let end = span.start + span.tokens.len();
             assert!(!span.tokens.is_empty());
@@ -142,23 +162,35 @@ impl Fake {
             assert!(end <= self.context);
             for block in span.blocks {
                 assert!((block.0 as usize) < kv.block_count());
-                assert!(seen.insert(*block), "two sequences share a block");
+                *users.entry(*block).or_default() += 1;
+            }
+        }
+        for span in batch.spans {
+            for block in &span.blocks[span.start / KvPool::BLOCK_TOKENS..] {
+                assert_eq!(users[block], 1, "a span writes what another one reads");
             }
         }
     }
 
-    fn entries(&self, span: &Span<'_>) -> Vec<Entry> {
-        let mut cache = self.cache.lock().unwrap();
+    /// Writes the span's entries and gives those of the whole sequence.
+    fn entries(&self, span: &Span<'_>, kv: &mut KvPool) -> Vec<Entry> {
+        let end = span.start + span.tokens.len();
         let place = |position: usize| {
             let block = span.blocks[position / KvPool::BLOCK_TOKENS];
-            (block, position % KvPool::BLOCK_TOKENS)
+            (block, position % KvPool::BLOCK_TOKENS * Entry::BYTES)
         };
-        for (offset, &token) in span.tokens.iter().enumerate() {
-            let position = span.start + offset;
+        for (position, &token) in (span.start..end).zip(span.tokens) {
             let Span { regime, adapter, .. } = *span;
-            cache.insert(place(position), Entry { token, position, regime, adapter });
+            let entry = Entry { token, position, regime, adapter };
+            let (block, at) = place(position);
+            kv.block_mut(0, block)[at..][..Entry::BYTES].copy_from_slice(&entry.to_bytes());
         }
-        (0..span.start + span.tokens.len()).map(|position| cache[&place(position)]).collect()
+        let read = |position: usize| {
+            let (block, at) = place(position);
+            let bytes = kv.block(0, block)[at..][..Entry::BYTES].try_into().unwrap();
+            Entry::from_bytes(bytes)
+        };
+        (0..end).map(read).collect()
     }
 }
 
@@ -194,12 +226,12 @@ impl Forward for Fake {
         self.steps.lock().unwrap().push(counts);
         let (mut logits, mut hidden) = (Vec::new(), Vec::new());
         for span in batch.spans {
-            let entries = self.entries(span);
+            let entries = self.entries(span, kv);
             let ends = |count: usize| entries.len() + 1 - count..=entries.len();
             match span.outputs {
                 Outputs::None => {}
                 Outputs::Last(count) => {
-                    assert!(count == 1 || count == span.tokens.len());
+                    assert!(count <= span.tokens.len());
                     for end in ends(count) {
                         let row = logits.len();
                         logits.resize(row + self.vocabulary, 0.0);

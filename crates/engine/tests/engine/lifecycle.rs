@@ -79,10 +79,12 @@ fn usage_counts_what_was_done_and_waited_for() {
     };
     assert_eq!(*request, first);
     let queued = Duration::from_secs(9);
-    assert_eq!(*usage, Usage { prompt_tokens: 5, generated_tokens: 3, queued });
+    let expected = Usage { prompt_tokens: 5, generated_tokens: 3, queued, ..Usage::default() };
+    assert_eq!(*usage, expected);
 
+    // It begins as the first one did.
     let queued = Duration::from_secs(11);
-    let expected = Usage { prompt_tokens: 6, generated_tokens: 2, queued };
+    let expected = Usage { prompt_tokens: 6, cached_tokens: 5, generated_tokens: 2, queued };
     assert_eq!(engine.cancel(second), Some(expected));
     assert_eq!(engine.cancel(second), None);
     let expected = Usage { prompt_tokens: 7, ..Usage::default() };

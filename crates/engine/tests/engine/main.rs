@@ -4,5 +4,7 @@ mod crossing;
 mod fake;
 mod lifecycle;
 mod prompts;
+mod real;
 mod scheduling;
+mod sharing;
 mod text;

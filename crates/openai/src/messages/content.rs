@@ -120,9 +120,14 @@ fn read_call(block: &Block<'_>) -> Result<ToolCall, InvalidRequest> {
     fields.required("name")?;
     let input = fields.required("input")?;
     Fields::of(input, fields.path("input"))?;
-    let text = |name| Ok(fields.string(name)?.unwrap_or_default().to_owned());
+    let text = |name: &str| -> Result<String, InvalidRequest> {
+        Ok(fields.string(name)?.unwrap_or_default().to_owned())
+    };
     Ok(ToolCall::new(text("id")?, text("name")?, input.to_string()))
 }
+
+/// In place of the fields that a text does not have.
+static NO_BLOCK: Value = Value::Null;
 
 /// A block, or a text in place of one.
 enum Block<'a> {
@@ -150,7 +155,7 @@ fn blocks<'a>(fields: &Fields<'a>, name: &str) -> Result<Option<Vec<Block<'a>>>,
 impl<'a> Block<'a> {
     fn fields(&self) -> Result<Fields<'a>, InvalidRequest> {
         match self {
-            Self::Text(_) => Fields::of(&Value::Null, "text"),
+            Self::Text(_) => Fields::of(&NO_BLOCK, "text"),
             Self::Object { value, path } => Fields::of(value, path.clone()),
         }
     }

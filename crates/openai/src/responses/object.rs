@@ -59,6 +59,7 @@ pub struct ResponseObject {
     /// Always `disabled`: nothing is ever left out of a prompt.
     pub truncation: &'static str,
     /// What it took, once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<ResponseUsage>,
 }
 

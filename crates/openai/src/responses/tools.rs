@@ -97,7 +97,7 @@ fn read_choice_object(
             };
             choice.required("tools")?;
             let tools = choice.array("tools")?.map(Vec::as_slice).unwrap_or_default();
-            let name = |(index, tool)| {
+            let name = |(index, tool): (usize, &Value)| {
                 let path = format!("{}[{index}]", choice.path("tools"));
                 read_name(&Fields::of(tool, path)?, list)
             };

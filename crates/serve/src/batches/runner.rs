@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use phial_openai::{
     Batch, BatchFailure, BatchLine, BatchOutcome, BatchResponse, BatchStatus, FilePurpose,
 };
@@ -206,7 +206,7 @@ impl Run<'_> {
             let request_id = response.headers().get("x-request-id");
             let request_id = request_id.and_then(|id| id.to_str().ok()).unwrap_or_default();
             let request_id = request_id.to_owned();
-            let bytes = response.into_body().collect().await.map(|body| body.to_bytes());
+            let bytes = response.into_body().collect().await.map(Collected::to_bytes);
             let body = serde_json::from_slice(&bytes.unwrap_or_default()).unwrap_or_default();
             return BatchOutcome {
                 id: self.server.ids().next("batch_req_"),

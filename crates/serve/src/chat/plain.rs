@@ -3,12 +3,12 @@
 use axum::Json;
 use phial_openai::{
     AssistantMessage, ChatCompletion, Choice, ChoiceLogprobs, FinishReason, McpCall, ToolCall,
-    Usage,
 };
 
 use super::{Head, finish_reason, mcp_call};
 use crate::answer::{Event, Rounds, Step};
 use crate::api_error::ApiError;
+use crate::usage::UsageSum;
 
 /// A choice as far as it has come.
 struct Draft {
@@ -33,7 +33,7 @@ pub(super) async fn respond(
             finish_reason: FinishReason::Length,
         })
         .collect();
-    let mut completion_tokens = 0;
+    let mut sum = UsageSum::default();
     while let Some((index, step)) = rounds.next().await? {
         let draft = &mut drafts[index];
         let event = match step {
@@ -61,7 +61,7 @@ pub(super) async fn respond(
             Event::CallEnd => {}
             Event::Finished { end, usage } => {
                 draft.finish_reason = finish_reason(&end);
-                completion_tokens += usage.generated_tokens;
+                sum.add(&usage);
             }
         }
     }
@@ -80,7 +80,7 @@ pub(super) async fn respond(
         created: head.created,
         model: head.model,
         choices: choices.collect(),
-        usage: Usage::new(head.prompt_tokens + rounds.later_prompt_tokens(), completion_tokens),
+        usage: sum.of_prompt(head.prompt_tokens + rounds.later_prompt_tokens()),
         system_fingerprint: head.fingerprint,
     }))
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{
-    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, McpCall,
-    StreamOptions, Usage,
+    ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, McpCall, StreamOptions,
 };
 
 use super::{Head, finish_reason, mcp_call};
@@ -15,6 +14,7 @@ use crate::answer::{Event, Rounds, Step};
 use crate::api_error::ApiError;
 use crate::server::Server;
 use crate::sse;
+use crate::usage::UsageSum;
 
 /// Answers at once with headers, and with the rest as it comes.
 pub(super) fn respond(
@@ -29,7 +29,7 @@ pub(super) fn respond(
         rounds,
         spoken: vec![Spoken::default(); head_choices],
         include_usage: options.include_usage,
-        completion_tokens: 0,
+        usage: UsageSum::default(),
         ready: VecDeque::new(),
         ended: false,
         ping_interval: server.options().ping_interval,
@@ -48,7 +48,7 @@ struct Chunks {
     /// Per choice.
     spoken: Vec<Spoken>,
     include_usage: bool,
-    completion_tokens: usize,
+    usage: UsageSum,
     /// Events that are yet to be sent.
     ready: VecDeque<Bytes>,
     ended: bool,
@@ -110,7 +110,7 @@ impl Chunks {
             Event::CallEnd => {}
             Event::Finished { end, usage } => {
                 self.send_role(index, true);
-                self.completion_tokens += usage.generated_tokens;
+                self.usage.add(&usage);
                 self.send_piece(index, Delta::End, None, Some(finish_reason(&end)));
             }
         }
@@ -162,10 +162,8 @@ impl Chunks {
 
     fn end(&mut self) {
         if self.include_usage {
-            let usage = Usage::new(
-                self.head.prompt_tokens + self.rounds.later_prompt_tokens(),
-                self.completion_tokens,
-            );
+            let prompt_tokens = self.head.prompt_tokens + self.rounds.later_prompt_tokens();
+            let usage = self.usage.of_prompt(prompt_tokens);
             self.send_chunk(Vec::new(), ChunkUsage::Known(usage));
         }
         self.ready.push_back(sse::DONE);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use phial_engine::{TokenId, TokenLogprobs};
+use phial_engine::{TokenId, TokenLogprobs, Usage};
 use phial_openai::{CompletionLogprobs, FinishReason};
 use phial_text::Tokenizer;
 
@@ -21,9 +21,8 @@ pub(super) struct Echo {
 pub(super) struct Piece {
     pub text: String,
     pub logprobs: Option<CompletionLogprobs>,
-    pub finish_reason: Option<FinishReason>,
-    /// Tokens generated, once it is finished.
-    pub generated_tokens: usize,
+    /// Why it ends and what it took, once it does.
+    pub finish: Option<(FinishReason, Usage)>,
 }
 
 /// A text as far as it has come.
@@ -46,7 +45,7 @@ impl Choice {
     /// What `event` adds. `prompt` gives the log-probabilities of the prompt, when they are due.
     pub fn take(&mut self, event: Event, prompt: impl FnOnce() -> Vec<TokenLogprobs>) -> Piece {
         let (mut text, mut logprobs) = self.take_echo(prompt);
-        let mut finish_reason_and_tokens = None;
+        let mut finish = None;
         match event {
             Event::Text { text: more, logprobs: entries } => {
                 text.push_str(&more);
@@ -55,17 +54,12 @@ impl Choice {
                 }
             }
             Event::Finished { end, usage } => {
-                finish_reason_and_tokens = Some((finish_reason(&end), usage.generated_tokens));
+                finish = Some((finish_reason(&end), usage));
             }
             // No tools are offered to a text.
             Event::CallBegin { .. } | Event::CallArguments(_) | Event::CallEnd => {}
         }
-        Piece {
-            text,
-            logprobs,
-            finish_reason: finish_reason_and_tokens.map(|(reason, _)| reason),
-            generated_tokens: finish_reason_and_tokens.map_or(0, |(_, tokens)| tokens),
-        }
+        Piece { text, logprobs, finish }
     }
 
     /// The prompt, the first time.

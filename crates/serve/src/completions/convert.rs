@@ -15,6 +15,7 @@ pub(super) struct PreparedCompletions {
     pub prepared: Prepared,
     /// One per text.
     pub choices: Vec<Choice>,
+    pub texts_per_prompt: usize,
     pub stream: Option<StreamOptions>,
 }
 
@@ -48,7 +49,12 @@ pub(super) fn prepare(server: &Server, body: &[u8]) -> Result<PreparedCompletion
         }
     }
     let prepared = joined.ok_or_else(|| InvalidRequest::missing("prompt"))?;
-    Ok(PreparedCompletions { prepared, choices, stream: asked.stream })
+    Ok(PreparedCompletions {
+        prepared,
+        choices,
+        texts_per_prompt: asked.choices,
+        stream: asked.stream,
+    })
 }
 
 fn prepare_one(

@@ -1,10 +1,10 @@
 //! An answer in one piece.
 
 use axum::Json;
-use phial_openai::{ChunkUsage, Completion, CompletionChoice, Usage};
+use phial_openai::{ChunkUsage, Completion, CompletionChoice};
 
-use super::Head;
 use super::choice::Choice;
+use super::{Head, Usages};
 use crate::answer::Answer;
 use crate::api_error::ApiError;
 
@@ -22,7 +22,7 @@ pub(super) async fn respond(
             finish_reason: None,
         })
         .collect();
-    let mut generated_tokens = 0;
+    let mut usages = Usages::new(head, texts.len());
     while let Some((index, event)) = running.next().await? {
         let piece = choices[index].take(event, || running.take_prompt_logprobs(index));
         let text = &mut texts[index];
@@ -30,9 +30,11 @@ pub(super) async fn respond(
         if let Some(logprobs) = piece.logprobs {
             text.logprobs.get_or_insert_default().extend(logprobs);
         }
-        text.finish_reason = piece.finish_reason;
-        generated_tokens += piece.generated_tokens;
+        if let Some((reason, usage)) = piece.finish {
+            text.finish_reason = Some(reason);
+            usages.add(index, &usage);
+        }
     }
-    let usage = Usage::new(head.prompt_tokens, generated_tokens);
+    let usage = usages.total(head.prompt_tokens);
     Ok(Json(head.completion(texts, ChunkUsage::Known(usage))))
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::response::Response;
-use phial_openai::{ChunkUsage, CompletionChoice, StreamOptions, Usage};
+use phial_openai::{ChunkUsage, CompletionChoice, StreamOptions};
 
-use super::Head;
 use super::choice::Choice;
+use super::{Head, Usages};
 use crate::answer::{Answer, Event};
 use crate::api_error::ApiError;
 use crate::server::Server;
@@ -22,12 +22,13 @@ pub(super) fn respond(
     answer: Answer,
     options: StreamOptions,
 ) -> Response {
+    let usages = Usages::new(&head, choices.len());
     sse::respond(Pieces {
         head,
         choices,
         answer,
         include_usage: options.include_usage,
-        generated_tokens: 0,
+        usages,
         ready: VecDeque::new(),
         ended: false,
         ping_interval: server.options().ping_interval,
@@ -40,7 +41,7 @@ struct Pieces {
     choices: Vec<Choice>,
     answer: Answer,
     include_usage: bool,
-    generated_tokens: usize,
+    usages: Usages,
     /// Events that are yet to be sent.
     ready: VecDeque<Bytes>,
     ended: bool,
@@ -70,12 +71,14 @@ impl Pieces {
     fn take(&mut self, index: usize, event: Event) {
         let prompt = || self.answer.take_prompt_logprobs(index);
         let piece = self.choices[index].take(event, prompt);
-        self.generated_tokens += piece.generated_tokens;
+        if let Some((_, usage)) = &piece.finish {
+            self.usages.add(index, usage);
+        }
         let choice = CompletionChoice {
             text: piece.text,
             index,
             logprobs: piece.logprobs,
-            finish_reason: piece.finish_reason,
+            finish_reason: piece.finish.map(|(reason, _)| reason),
         };
         let usage = if self.include_usage { ChunkUsage::Pending } else { ChunkUsage::Absent };
         self.send(vec![choice], usage);
@@ -83,7 +86,7 @@ impl Pieces {
 
     fn end(&mut self) {
         if self.include_usage {
-            let usage = Usage::new(self.head.prompt_tokens, self.generated_tokens);
+            let usage = self.usages.total(self.head.prompt_tokens);
             self.send(Vec::new(), ChunkUsage::Known(usage));
         }
         self.ready.push_back(sse::DONE);

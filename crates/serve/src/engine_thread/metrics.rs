@@ -41,6 +41,9 @@ pub(crate) struct EngineMetrics {
     /// Share of the blocks that requests hold.
     pub kv_usage: Gauge<f64, AtomicU64>,
     pub prompt_tokens: Counter,
+    /// Tokens of prompts of requests that ended, and those of them that were in the cache.
+    pub prefix_queries: Counter,
+    pub prefix_hits: Counter,
     pub generation_tokens: Counter,
     pub finished: Family<FinishLabels, Counter>,
     pub time_to_first_token: Histogram,
@@ -60,6 +63,8 @@ impl EngineMetrics {
             requests_waiting: Gauge::default(),
             kv_usage: Gauge::default(),
             prompt_tokens: Counter::default(),
+            prefix_queries: Counter::default(),
+            prefix_hits: Counter::default(),
             generation_tokens: Counter::default(),
             finished: Family::default(),
             time_to_first_token: Histogram::new(LONG),
@@ -117,6 +122,8 @@ impl EngineMetrics {
             let mean = (last - first).as_secs_f64() / (timing.tokens - 1) as f64;
             self.time_per_output_token.observe(mean);
         }
+        self.prefix_queries.inc_by(usage.prompt_tokens as u64);
+        self.prefix_hits.inc_by(usage.cached_tokens as u64);
         self.request_prompt_tokens.observe(usage.prompt_tokens as f64);
         self.request_generation_tokens.observe(usage.generated_tokens as f64);
     }

@@ -87,6 +87,7 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
             }
             next = self.inbox.try_recv();
         }
+        self.shared.metrics.observe(&self.engine);
         self.shared.active.store(self.clients.len(), Ordering::Release);
         Order::Go
     }

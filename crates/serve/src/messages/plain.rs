@@ -39,7 +39,11 @@ pub(super) async fn respond(
                     let (reason, sequence) = stop_reason(end);
                     (Some(reason), sequence)
                 };
-                message.usage = MessagesUsage::new(head.prompt_tokens, 0, usage.generated_tokens);
+                message.usage = MessagesUsage::new(
+                    head.prompt_tokens,
+                    usage.cached_tokens,
+                    usage.generated_tokens,
+                );
             }
         }
     }

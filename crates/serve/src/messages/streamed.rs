@@ -94,7 +94,11 @@ impl Events {
                 let (stop_reason, stop_sequence) = stop_reason(end);
                 self.send(&MessageEvent::MessageDelta {
                     delta: MessageEnd { stop_reason, stop_sequence },
-                    usage: MessagesUsage::new(self.prompt_tokens, 0, usage.generated_tokens),
+                    usage: MessagesUsage::new(
+                        self.prompt_tokens,
+                        usage.cached_tokens,
+                        usage.generated_tokens,
+                    ),
                 });
                 self.send(&MessageEvent::MessageStop);
                 self.ended = true;

@@ -1,5 +1,6 @@
 //! A response on its way: what each event of the answer adds, and what is told of it.
 
+use phial_engine::Usage;
 use phial_openai::{
     EventLogprob, IncompleteDetails, Item, ItemContent, ItemStatus, ResponseError, ResponseEvent,
     ResponseObject, ResponseStatus, ResponseUsage, TokenLogprob,
@@ -92,7 +93,7 @@ impl Draft {
                 }
                 let status = if cut { ItemStatus::Incomplete } else { ItemStatus::Completed };
                 self.close(status, &mut told);
-                told.push(self.finish(cut, usage.generated_tokens));
+                told.push(self.finish(cut, &usage));
             }
         }
         told
@@ -181,9 +182,13 @@ impl Draft {
         told.push(ResponseEvent::OutputItemDone { output_index, item });
     }
 
-    fn finish(&mut self, cut: bool, generated_tokens: usize) -> ResponseEvent {
+    fn finish(&mut self, cut: bool, usage: &Usage) -> ResponseEvent {
         let response = &mut self.response;
-        response.usage = Some(ResponseUsage::new(self.prompt_tokens, 0, generated_tokens));
+        response.usage = Some(ResponseUsage::new(
+            self.prompt_tokens,
+            usage.cached_tokens,
+            usage.generated_tokens,
+        ));
         if cut {
             response.status = ResponseStatus::Incomplete;
             response.incomplete_details = Some(IncompleteDetails { reason: "max_output_tokens" });

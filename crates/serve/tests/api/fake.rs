@@ -1,13 +1,11 @@
 //! A model that says what it is told to, a tokenizer of single bytes, and a server of both.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use phial_engine::Engine;
 use phial_model::{
-    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Outputs, Regime, Scratch, Span,
-    TokenId,
+    Batch, Forward, KvElement, KvLayout, KvPool, Logits, Outputs, Regime, Scratch, Span, TokenId,
 };
 use phial_serve::{EngineHandle, ServedModel, Server, ServerOptions};
 use phial_text::{ChatTemplate, Tokenizer, Vocabulary};
@@ -47,30 +45,36 @@ const CALL_END: TokenId = 262;
 pub struct EchoModel {
     /// Time that a step takes.
     pub step_time: Duration,
-    /// All tokens of the sequences, by the first block of their cache: what a real model keeps
-    /// in the cache itself.
-    sequences: Mutex<HashMap<BlockId, Vec<TokenId>>>,
 }
+
+/// Bytes that the cache has for a position; the model keeps the token there.
+const POSITION_BYTES: usize = 16;
 
 impl EchoModel {
     pub fn new(step_time: Duration) -> Self {
-        Self { step_time, sequences: Mutex::default() }
+        Self { step_time }
     }
 
-    /// Fills the rows of logits that the span asks for.
-    fn speak(&self, span: &Span<'_>, rows: &mut [f32]) {
-        let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
-        let tokens = sequences.entry(span.blocks[0]).or_default();
-        tokens.truncate(span.start);
-        tokens.extend_from_slice(span.tokens);
-        let count = rows.len() / self.vocabulary();
-        for (index, row) in rows.chunks_exact_mut(self.vocabulary()).enumerate() {
-            Self::answer(&tokens[..tokens.len() + 1 + index - count], row);
+    /// Keeps the span's tokens and gives those of the whole sequence.
+    fn tokens(span: &Span<'_>, kv: &mut KvPool) -> Vec<TokenId> {
+        let end = span.start + span.tokens.len();
+        let place = |position: usize| {
+            let block = span.blocks[position / KvPool::BLOCK_TOKENS];
+            (block, position % KvPool::BLOCK_TOKENS * POSITION_BYTES)
+        };
+        for (position, token) in (span.start..end).zip(span.tokens) {
+            let (block, at) = place(position);
+            kv.block_mut(0, block)[at..][..4].copy_from_slice(&token.to_le_bytes());
         }
+        let read = |position: usize| {
+            let (block, at) = place(position);
+            TokenId::from_le_bytes(kv.block(0, block)[at..][..4].try_into().expect("4 bytes"))
+        };
+        (0..end).map(read).collect()
     }
 
     /// The logits after `tokens`.
-    fn answer(tokens: &[TokenId], row: &mut [f32]) {
+    fn speak(tokens: &[TokenId], row: &mut [f32]) {
         let Some(reply) = tokens.iter().rposition(|&token| token == ASSISTANT) else {
             row.fill(0.0);
             let last = tokens.last().copied().unwrap_or_default();
@@ -145,12 +149,12 @@ impl Forward for EchoModel {
     fn forward<'s>(
         &self,
         batch: &Batch<'_>,
-        _kv: &mut KvPool,
+        kv: &mut KvPool,
         scratch: &'s mut Scratch,
     ) -> Logits<'s> {
         std::thread::sleep(self.step_time);
         let vocabulary = self.vocabulary();
-        let rows = |span: &Span<'_>| match span.outputs {
+        let wanted = |span: &Span<'_>| match span.outputs {
             Outputs::None | Outputs::Hidden => 0,
             Outputs::Last(count) => count,
         };
@@ -158,12 +162,13 @@ impl Forward for EchoModel {
         let hidden: Vec<f32> =
             read.flat_map(|span| span.tokens).flat_map(|&token| [token as f32, 1.0]).collect();
         scratch.hidden_mut(hidden.len()).copy_from_slice(&hidden);
-        let values = scratch.logits_mut(batch.spans.iter().map(rows).sum(), vocabulary);
-        let mut rest = &mut *values;
+        let values = scratch.logits_mut(batch.spans.iter().map(wanted).sum(), vocabulary);
+        let mut rows = values.chunks_exact_mut(vocabulary);
         for span in batch.spans {
-            let (row, others) = rest.split_at_mut(rows(span) * vocabulary);
-            self.speak(span, row);
-            rest = others;
+            let tokens = Self::tokens(span, kv);
+            for end in tokens.len() - wanted(span)..tokens.len() {
+                Self::speak(&tokens[..=end], rows.next().expect("a row"));
+            }
         }
         Logits { values, vocabulary }
     }

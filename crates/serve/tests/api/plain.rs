@@ -54,6 +54,18 @@ async fn an_answer_has_the_official_shape() {
 }
 
 #[tokio::test]
+async fn what_was_read_before_is_told() {
+    let server = server();
+    let ask = chat("The same question", json!({"n": 2}));
+    // <|user|> 17 bytes <|end|> <|assistant|>; the last is read in any case.
+    for cached in [0, 19] {
+        let usage = post(&server, &ask).await.json()["usage"].clone();
+        assert_eq!(usage["prompt_tokens"], 20);
+        assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], cached);
+    }
+}
+
+#[tokio::test]
 async fn messages_come_in_every_form() {
     let server = server();
     let messages = json!([

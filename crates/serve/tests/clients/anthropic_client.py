@@ -29,6 +29,10 @@ def client(setup):
 
 def ask(setup, content="Say hello.", **more):
     more.setdefault("max_tokens", 16)
+    # The newest versions of the package leave out what the newest models do not offer.
+    body = {name: more.pop(name) for name in ("temperature", "top_k", "top_p") if name in more}
+    if body:
+        more["extra_body"] = {**body, **more.get("extra_body", {})}
     more.setdefault("messages", [{"role": "user", "content": content}])
     return client(setup).messages.create(model=setup.model, **more)
 

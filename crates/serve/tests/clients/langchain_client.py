@@ -26,7 +26,8 @@ class TestServer(ChatModelIntegrationTests):
             "api_key": "none",
             "temperature": 0,
             "max_tokens": 48,
-            "max_retries": 0,
+            # Each test has an event loop of its own and inherits the connections of the last.
+            "max_retries": 2,
             "stream_usage": True,
         }
 
@@ -42,4 +43,4 @@ class TestServer(ChatModelIntegrationTests):
 
 if __name__ == "__main__":
     os.environ["SERVER_URL"], os.environ["SERVER_MODEL"] = sys.argv[1:3]
-    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", __file__]))
+    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--asyncio-mode=auto", __file__]))
