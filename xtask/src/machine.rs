@@ -28,7 +28,9 @@ impl Machine {
         let kilobytes: u64 = kilobytes.and_then(|text| text.parse().ok()).unwrap_or(0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let seconds = now.map_or(0, |elapsed| elapsed.as_secs());
-        let is_changed = !said("git", &["status", "--porcelain"]).is_empty();
+        // A record that was just written changes nothing that is measured.
+        let status = ["status", "--porcelain", "--", ".", ":!bench/record"];
+        let is_changed = !said("git", &status).is_empty();
         let commit = said("git", &["rev-parse", "--short=12", "HEAD"]);
         Self {
             cpu: field(&cpu_info, "model name").unwrap_or("unknown").to_owned(),

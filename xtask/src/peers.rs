@@ -85,6 +85,7 @@ pub fn run(workspace: &Workspace, plan: &Plan) -> Result<()> {
     let python = python::environment(workspace, "peers", "xtask/peers/requirements.txt");
     let programs = Programs {
         phial,
+        home: end_to_end::home(workspace),
         python: python.map_err(|error| format!("not installed: {error:#}")),
         llama_script: workspace.root.join("xtask/peers/measure_llama_cpp.py"),
         threads: plan.threads,

@@ -1,5 +1,6 @@
 //! What a trial has around it: busy neighbours, or less than the whole machine.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -79,12 +80,9 @@ impl OneCpu {
         Ok(group)
     }
 
-    /// `command` inside of the group.
-    pub fn around(&self, command: &Command) -> Command {
-        let mut inside = Command::new("sh");
-        inside.args(["-c", JOIN]).arg(self.folder.join("cgroup.procs"));
-        inside.arg(command.get_program()).args(command.get_args());
-        inside
+    /// What a command is given to, so that it runs inside of the group.
+    pub fn prefix(&self) -> [OsString; 4] {
+        ["sh".into(), "-c".into(), JOIN.into(), self.folder.join("cgroup.procs").into()]
     }
 }
 

@@ -1,6 +1,6 @@
 //! One process of one engine: what it does, and what it says.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -97,6 +97,8 @@ pub struct Setting {
 /// Where the engines are.
 pub struct Programs {
     pub phial: PathBuf,
+    /// Phial's store.
+    pub home: PathBuf,
     /// With llama.cpp's package; or why there is none.
     pub python: Result<PathBuf, String>,
     pub llama_script: PathBuf,
@@ -151,7 +153,7 @@ impl Programs {
             Threads::One => command.args(["--threads", "1"]),
             Threads::Own => &mut command,
         };
-        command.arg("--model").arg(model);
+        command.arg("--model").arg(model).env("PHIAL_HOME", &self.home);
         command
     }
 
@@ -219,11 +221,12 @@ fn answer(command: &Command, engine: Engine, trial: &Trial) -> Result<Value> {
         Around::Neighbours(count) => Some(Neighbours::start(count)?),
         _ => None,
     };
-    let mut command = match &quota {
-        Some(quota) => quota.around(command),
-        None => again(command),
-    };
-    let told = listen(&mut command)?;
+    let prefix = quota.iter().flat_map(OneCpu::prefix).collect::<Vec<_>>();
+    if trial.task == Task::FirstToken {
+        // What is on disk comes into the page cache, and what is made on first use is made.
+        listen(&mut again(command, &prefix))?;
+    }
+    let told = listen(&mut again(command, &prefix))?;
     if engine == Engine::Phial && trial.task == Task::FirstToken {
         return Ok(json!({ "first_token_seconds": told.first_byte.as_secs_f64() }));
     }
@@ -231,9 +234,17 @@ fn answer(command: &Command, engine: Engine, trial: &Trial) -> Result<Value> {
     serde_json::from_str(text).with_context(|| format!("printed no JSON: {text}"))
 }
 
-fn again(command: &Command) -> Command {
-    let mut copy = Command::new(command.get_program());
-    copy.args(command.get_args());
+/// The same command, as arguments of another one where there is a prefix.
+fn again(command: &Command, prefix: &[OsString]) -> Command {
+    let words = prefix.iter().map(OsString::as_os_str).chain([command.get_program()]);
+    let words: Vec<_> = words.chain(command.get_args()).collect();
+    let mut copy = Command::new(words[0]);
+    copy.args(&words[1..]);
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            copy.env(name, value);
+        }
+    }
     copy
 }
 
@@ -317,9 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn a_command_can_be_an_argument_of_another() {
+        let mut command = Command::new("phial");
+        command.arg("bench").env("PHIAL_HOME", "home");
+        let copy = again(&command, &["sh".into(), "-c".into()]);
+        assert_eq!(process::shown(&copy), "sh -c phial bench");
+        assert_eq!(copy.get_envs().count(), 1);
+        assert_eq!(process::shown(&again(&command, &[])), "phial bench");
+    }
+
+    #[test]
     fn commands_are_told_without_folders() {
         let programs = Programs {
             phial: "target/release/phial".into(),
+            home: "home".into(),
             python: Err("not used".to_owned()),
             llama_script: "peers/measure.py".into(),
             threads: 2,
