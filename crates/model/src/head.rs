@@ -62,10 +62,10 @@ mod tests {
             Some(words)
         };
         let panels = |rows| allowed_panels(&Rows(rows), 2000);
-        assert_eq!(panels(vec![set(&[0, 15])]), Some(vec![0..1]));
+        assert_eq!(panels(vec![set(&[0, 15])]), Some(vec![Range { start: 0, end: 1 }]));
         assert_eq!(panels(vec![set(&[16, 500]), set(&[40])]), Some(vec![1..3, 31..32]));
         // Beyond the vocabulary there is nothing.
-        assert_eq!(panels(vec![set(&[1999, 2030])]), Some(vec![124..125]));
+        assert_eq!(panels(vec![set(&[1999, 2030])]), Some(vec![Range { start: 124, end: 125 }]));
         assert_eq!(panels(vec![set(&[1]), None]), None);
         assert_eq!(panels(vec![set(&(0..1000).collect::<Vec<_>>())]), None);
     }
