@@ -26,7 +26,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     const COUNT: usize;
     /// What [`Lanes::dot_wide`] adds to each code, so that the caller can take it off again.
     const WIDE_OFFSET: i32;
-    /// Rows that a matrix product keeps in registers: 8, 4, 2 or 1.
+    /// Rows that a matrix product keeps in registers: 8, 4 or 2.
     const PRODUCT_ROWS: usize;
     /// f32 lanes.
     type F: Copy;
@@ -189,7 +189,7 @@ fn each(f: impl Fn(usize) -> f32) -> [f32; 16] {
 impl Lanes for Portable {
     const COUNT: usize = 16;
     const WIDE_OFFSET: i32 = 0;
-    const PRODUCT_ROWS: usize = 1;
+    const PRODUCT_ROWS: usize = 2;
     type F = [f32; 16];
     type I = [i32; 16];
     type B = [u8; 64];
