@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::client::{chat, get, post, server};
+use crate::client::{chat, get, post, server, slow_server};
 use crate::fake::{CONTEXT, MODEL};
 
 /// Asks, and gives the first choice.
@@ -67,7 +67,8 @@ async fn what_was_read_before_is_told() {
 
 #[tokio::test]
 async fn a_prediction_is_tried_and_told() {
-    let server = server();
+    // Steps that take the same time however many rows they have: guesses gain.
+    let server = slow_server(2);
     // The model repeats the question, which is predicted but for one letter.
     let text = "a text that is long enough to be worth a guess or two";
     let parts = json!([{"type": "text", "text": text.replace("worth", "wortx")}]);
@@ -88,7 +89,7 @@ async fn a_prediction_is_tried_and_told() {
         (json!({"type": "content", "content": 1}), "prediction.content"),
     ] {
         let reply = post(&server, &chat("Hi", json!({"prediction": prediction}))).await;
-        assert_eq!(reply.status, 400);
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
         assert_eq!(reply.json()["error"]["param"], param);
     }
 }
