@@ -66,7 +66,8 @@ impl GrammarCompiler {
     }
 
     /// JSON text that is valid against `schema` (JSON Schema, draft 4 to 2020-12). Keys come in
-    /// the order of the schema; `, ` and `: ` are the only white space.
+    /// the order of the schema; `, ` and `: ` are the only white space. Numbers that a schema
+    /// speaks of stay between -2^53 and 2^53, where every reader takes them exactly.
     ///
     /// # Errors
     /// The first keyword that is not enforced, with its place.

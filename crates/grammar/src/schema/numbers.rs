@@ -33,7 +33,8 @@ impl Bounds {
     }
 
     /// Keeps integers where all of them are exact for those who read them as `f64`, and multiples
-    /// of fractions where their decimal places are. Digits would have no end besides.
+    /// of fractions where their decimal places are. Digits would have no end besides, and exponents
+    /// would lead beyond what readers take.
     pub(super) fn keep_exact(&mut self, places: u32) {
         let exact = EXACT_MAX.min(10f64.powi(15 - places.min(15) as i32));
         self.minimum = Some(self.minimum.map_or(-exact, |minimum| minimum.max(-exact)));

@@ -310,7 +310,7 @@ fn numbers(
         let value = multiples.read(value, &place.child(&["multipleOf"]).pointer)?;
         written.insert("multipleOf".to_owned(), value);
         bounds.keep_exact(multiples.places);
-    } else if is_type("integer") && !is_type("number") {
+    } else if is_type("integer") || is_type("number") {
         bounds.keep_exact(0);
     }
     bounds.write(written);
