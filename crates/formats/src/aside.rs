@@ -29,8 +29,29 @@ impl Aside {
                 _ => {}
             }
         }
-        let options = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
-        Self::with(place, part, options)
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
+        let mut aside = Self::with(place, part, file)?;
+        if !aside.still_has_its_name() {
+            aside.keep_part(true);
+            return Err(Error::busy(&aside.part));
+        }
+        Ok(aside)
+    }
+
+    /// Between its making and its lock another writer may have taken the part for a stale one.
+    #[cfg(unix)]
+    fn still_has_its_name(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let named = fs::metadata(&self.part).map(number).ok();
+        let open = self.file.metadata().map(number).ok();
+        named == open
+    }
+
+    /// An open file cannot be taken away.
+    #[cfg(not(unix))]
+    fn still_has_its_name(&self) -> bool {
+        true
     }
 
     /// The part that a stopped process left behind and told to keep.
@@ -59,8 +80,14 @@ impl Aside {
     }
 
     /// Waits until the bytes are on disk, then gives the file its name.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
+    pub(crate) fn finish(self) -> Result<(), Error> {
         self.file.sync_all().map_err(Error::io("write", &self.part))?;
+        self.finish_unsynced()
+    }
+
+    /// Gives the file its name at once, for content that can be made again and whose loss in a
+    /// crash its reader notices.
+    pub(crate) fn finish_unsynced(mut self) -> Result<(), Error> {
         fs::rename(&self.part, &self.place).map_err(Error::io("rename", &self.part))?;
         self.finished = true;
         Ok(())
@@ -87,9 +114,7 @@ fn part_of(place: &Path) -> Result<PathBuf, Error> {
 
 fn lock(file: &File, part: &Path) -> Result<(), Error> {
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::plan(part, "another process is writing it, wait for that one"))
-        }
+        Err(TryLockError::WouldBlock) => Err(Error::busy(part)),
         // Some network file systems have no locks; a single writer is the rule there anyway.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }

@@ -23,7 +23,7 @@ const WARM_UP_TOKENS: usize = 64;
 pub fn run(arguments: &cli::Bench) -> Result<()> {
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let start = Instant::now();
-    let mut bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
+    let mut bundle = Bundle::load(&located.path, Precision::Auto, &arguments.model)?;
     let load_seconds = start.elapsed().as_secs_f64();
     let tokens = arguments.depth.max(arguments.prompt) + arguments.generate;
     bundle.model.choose_kv(arguments.model.kv_element(), tokens)?;
@@ -80,7 +80,8 @@ fn step_bytes(model: &Model, arguments: &cli::Bench) -> f64 {
 fn overhead_bytes(model: &Model, kv: &KvPool) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let resident = system::bytes_of(&status, "RssAnon:")?;
-    let expected = model.packed_bytes() + kv.block_count() * kv.layout().block_bytes();
+    let weights = model.packed_bytes() - model.mapped_bytes();
+    let expected = weights + kv.block_count() * kv.layout().block_bytes();
     resident.checked_sub(expected as u64)
 }
 
@@ -156,6 +157,7 @@ impl Outcome<'_> {
             "tier": compute.tier.name(),
             "load_seconds": self.load_seconds,
             "packed_bytes": self.model.packed_bytes(),
+            "mapped_bytes": self.model.mapped_bytes(),
             "overhead_bytes": self.overhead_bytes,
             "prompt_tokens": arguments.prompt,
             "generated_tokens": arguments.generate,

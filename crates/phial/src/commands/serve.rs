@@ -28,7 +28,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 pub fn run(arguments: &cli::Serve) -> Result<()> {
     log_to_stderr();
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
-    let bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
+    let bundle = Bundle::load(&located.path, Precision::Auto, &arguments.model)?;
     let (mut model, text) = bundle.text()?;
     let context = arguments.context.unwrap_or_else(|| model.context_max());
     model.choose_kv(arguments.model.kv_element(), context)?;
@@ -107,7 +107,10 @@ fn greet(address: SocketAddr, name: &str) -> Result<()> {
 pub fn limits(model: &Model, context: Option<usize>) -> Limits {
     let defaults = Limits::default();
     let block = model.kv_layout().block_bytes() as u64;
-    let share = memory::available_bytes().map(|bytes| (bytes as f64 * CACHE_SHARE) as u64);
+    // Mapped weights count as available, but without them every token would read the disk.
+    let mapped = model.mapped_bytes() as u64;
+    let free = memory::available_bytes().map(|bytes| bytes.saturating_sub(mapped));
+    let share = free.map(|bytes| (bytes as f64 * CACHE_SHARE) as u64);
     let cache = share.unwrap_or(defaults.kv_bytes_max as u64).max(CACHE_BYTES_MIN).max(2 * block);
     Limits {
         context_tokens_max: context.unwrap_or_else(|| model.context_max()),
