@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::kv::KvElement;
 use crate::linear::Compute;
 use crate::lora::Adapter;
-use crate::packs::{self, PackReport};
+use crate::pack_cache::{self, PackReport};
 use crate::rope::Rotary;
 use crate::weights::{Origin, Weights};
 
@@ -89,8 +89,8 @@ impl Model {
         let origin = Origin { source, config, layout, name: &name, exact, compute };
         let folder = options.pack_cache.as_deref().filter(|_| !exact);
         let (weights, pack_report) = match folder.zip(file.stamp()) {
-            Some((folder, stamp)) => packs::load(&origin, folder, &stamp)?,
-            None => packs::load_in_memory(&origin)?,
+            Some((folder, stamp)) => pack_cache::load(&origin, folder, &stamp)?,
+            None => pack_cache::load_in_memory(&origin)?,
         };
         let config = config.clone();
         Ok(Self {

@@ -1,9 +1,10 @@
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use super::header::Header;
 use super::table::Table;
 use super::{Refusal, is_ours};
+use crate::aside::remove_stale;
 use crate::map::map;
 
 /// Deletes from `folder` what is of no more use: packed weights whose model files are gone, files
@@ -13,19 +14,13 @@ pub fn sweep(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
     let delete = |path: &Path, name: &str| match name.strip_suffix(".part") {
-        Some(name) => is_ours(name) && delete_left_behind(path),
+        Some(name) => is_ours(name) && remove_stale(path).is_ok(),
         None => is_ours(name) && is_orphan(path) && fs::remove_file(path).is_ok(),
     };
     let files = entries.flatten().filter(is_file);
     files
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| delete(&entry.path(), name)))
         .count()
-}
-
-/// Deletes a part unless somebody is writing it.
-fn delete_left_behind(path: &Path) -> bool {
-    // The lock is held until the file is gone.
-    File::open(path).is_ok_and(|part| part.try_lock().is_ok() && fs::remove_file(path).is_ok())
 }
 
 /// Whether a model file is gone that this was made from. Outdated versions stay: an older program
