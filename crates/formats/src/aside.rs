@@ -19,18 +19,20 @@ impl Aside {
     /// A new part, in the stead of one that a stopped process left behind.
     pub(crate) fn create(place: &Path) -> Result<Self, Error> {
         let part = part_of(place)?;
-        if let Ok(stale) = File::open(&part) {
-            lock(&stale, &part)?;
-            // Removed, not emptied: its owner may have renamed it to its place just now.
-            match fs::remove_file(&part) {
-                Err(cause) if cause.kind() != ErrorKind::NotFound => {
-                    return Err(Error::io("replace", &part)(cause));
-                }
-                _ => {}
-            }
+        if part.exists() {
+            remove_stale(&part)?;
         }
-        let options = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
-        Self::with(place, part, options)
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&part);
+        if file.as_ref().is_err_and(|cause| cause.kind() == ErrorKind::AlreadyExists) {
+            return Err(Error::busy(&part));
+        }
+        let mut aside = Self::with(place, part, file)?;
+        // Between its making and its lock another writer may have taken it for a stale one.
+        if !is_named(&aside.file, &aside.part) {
+            aside.keep_part(true);
+            return Err(Error::busy(&aside.part));
+        }
+        Ok(aside)
     }
 
     /// The part that a stopped process left behind and told to keep.
@@ -59,8 +61,14 @@ impl Aside {
     }
 
     /// Waits until the bytes are on disk, then gives the file its name.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
+    pub(crate) fn finish(self) -> Result<(), Error> {
         self.file.sync_all().map_err(Error::io("write", &self.part))?;
+        self.finish_unsynced()
+    }
+
+    /// Gives the file its name at once, for content that can be made again and whose loss in a
+    /// crash its reader notices.
+    pub(crate) fn finish_unsynced(mut self) -> Result<(), Error> {
         fs::rename(&self.part, &self.place).map_err(Error::io("rename", &self.part))?;
         self.finished = true;
         Ok(())
@@ -76,6 +84,37 @@ impl Drop for Aside {
     }
 }
 
+/// Removes the part of a stopped process; an error while somebody writes it.
+pub(crate) fn remove_stale(part: &Path) -> Result<(), Error> {
+    let stale = match File::open(part) {
+        Ok(stale) => stale,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(Error::io("replace", part)(cause)),
+    };
+    lock(&stale, part)?;
+    // Its owner may have renamed it to its place just now, and another have begun a new one. As
+    // long as it has its name and our lock, nobody else touches it.
+    if !is_named(&stale, part) {
+        return Ok(());
+    }
+    fs::remove_file(part).map_err(Error::io("replace", part))
+}
+
+/// Whether `path` leads to this very file.
+#[cfg(unix)]
+fn is_named(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let named = fs::metadata(path).ok().map(number);
+    named.is_some() && named == file.metadata().ok().map(number)
+}
+
+/// An open file cannot be taken away.
+#[cfg(not(unix))]
+fn is_named(_file: &File, _path: &Path) -> bool {
+    true
+}
+
 fn part_of(place: &Path) -> Result<PathBuf, Error> {
     let Some(name) = place.file_name() else {
         return Err(Error::plan(place, "this is not a file name"));
@@ -87,9 +126,7 @@ fn part_of(place: &Path) -> Result<PathBuf, Error> {
 
 fn lock(file: &File, part: &Path) -> Result<(), Error> {
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::plan(part, "another process is writing it, wait for that one"))
-        }
+        Err(TryLockError::WouldBlock) => Err(Error::busy(part)),
         // Some network file systems have no locks; a single writer is the rule there anyway.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }

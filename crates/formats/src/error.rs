@@ -58,6 +58,13 @@ pub enum Error {
         problem: String,
     },
 
+    /// Another process is writing the same file.
+    #[error("cannot write {}: another process is writing it, wait for that one", path.display())]
+    Busy {
+        /// The file that is being made.
+        path: PathBuf,
+    },
+
     /// What was asked to be written cannot be written.
     #[error("cannot write {}: {problem}", path.display())]
     Plan {
@@ -91,6 +98,10 @@ impl Error {
 
     pub(crate) fn not_a_model(path: &Path, problem: impl Into<String>) -> Error {
         Error::NotAModel { path: path.to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn busy(path: &Path) -> Error {
+        Error::Busy { path: path.to_owned() }
     }
 
     pub(crate) fn plan(path: &Path, problem: impl Into<String>) -> Error {

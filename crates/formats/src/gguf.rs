@@ -18,7 +18,7 @@ pub use value::{Array, Kind, Value};
 pub use write::Writer;
 
 use crate::catalog::Catalog;
-use crate::map::map;
+use crate::source_file::SourceFile;
 use crate::{Error, TensorInfo, WeightSource};
 
 /// The first bytes of every GGUF file.
@@ -42,6 +42,7 @@ const TENSOR_COUNT_KEY: &str = "split.tensors.count";
 pub struct Gguf {
     metadata: Metadata,
     catalog: Catalog,
+    files: Vec<SourceFile>,
 }
 
 impl Gguf {
@@ -54,13 +55,15 @@ impl Gguf {
     /// not the first, or when a tensor has an element type that this project does not read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let (mut metadata, mut catalog) = read::read(&map(path)?, path)?;
+        let first = SourceFile::map(path)?;
+        let (mut metadata, mut catalog) = read::read(first.bytes(), path)?;
+        let mut files = vec![first];
         let count = metadata.usize(PART_COUNT_KEY)?.unwrap_or(1);
         if count > 1 {
-            open_parts(path, count, &metadata, &mut catalog)?;
+            open_parts((path, count), &metadata, &mut catalog, &mut files)?;
         }
         metadata.retain(|key| !key.starts_with("split."));
-        Ok(Self { metadata, catalog })
+        Ok(Self { metadata, catalog, files })
     }
 
     /// Reads one whole file from memory; `name` stands for its path in messages.
@@ -73,12 +76,16 @@ impl Gguf {
         if metadata.usize(PART_COUNT_KEY)?.unwrap_or(1) > 1 {
             return Err(Error::not_a_model(path, "this is one part of a model, open it by path"));
         }
-        Ok(Self { metadata, catalog })
+        Ok(Self { metadata, catalog, files: Vec::new() })
     }
 
     /// The metadata, in file order.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    pub(crate) fn files(&self) -> &[SourceFile] {
+        &self.files
     }
 }
 
@@ -94,10 +101,10 @@ impl WeightSource for Gguf {
 
 /// Adds the tensors of all parts after the first.
 fn open_parts(
-    first: &Path,
-    count: usize,
+    (first, count): (&Path, usize),
     metadata: &Metadata,
     catalog: &mut Catalog,
+    files: &mut Vec<SourceFile>,
 ) -> Result<(), Error> {
     if count > PARTS_MAX {
         return Err(Error::damaged(first, PART_COUNT_KEY, format!("{count} parts are too many")));
@@ -113,7 +120,9 @@ fn open_parts(
             let problem = format!("part {} of {count} is missing, download it too", number + 1);
             return Err(Error::not_a_model(&path, problem));
         }
-        let (part, tensors) = read::read(&map(&path)?, &path)?;
+        let file = SourceFile::map(&path)?;
+        let (part, tensors) = read::read(file.bytes(), &path)?;
+        files.push(file);
         let found = (part.usize(PART_NUMBER_KEY)?, part.usize(PART_COUNT_KEY)?);
         if found != (Some(number), Some(count)) {
             let problem = format!("does not say that it is part {} of {count}", number + 1);

@@ -1,9 +1,10 @@
-//! safetensors and GGUF files.
+//! safetensors and GGUF files, and files of packed weights.
 //!
 //! **Owns:** reading (memory-mapped, without copying), writing, and the checks that make a hostile
-//! file an error. **Does not know:** what a tensor name means.
+//! file an error. **Does not know:** what a tensor name means, how weights are packed.
 //!
-//! **Start at** [`WeightSource`] and [`ModelFile`], then [`gguf`] and [`safetensors`].
+//! **Start at** [`WeightSource`] and [`ModelFile`], then [`gguf`] and [`safetensors`]; [`packed`]
+//! is what is kept of them between starts.
 
 mod aside;
 mod catalog;
@@ -11,8 +12,10 @@ mod error;
 pub mod gguf;
 mod map;
 mod model_file;
+pub mod packed;
 mod planned;
 pub mod safetensors;
+mod source_file;
 
 use phial_tensor::Tensor;
 
@@ -21,6 +24,7 @@ pub use error::Error;
 pub use gguf::Gguf;
 pub use model_file::ModelFile;
 pub use safetensors::Safetensors;
+pub use source_file::SourceStamp;
 
 /// Named tensors of one model, wherever they come from.
 pub trait WeightSource: Send + Sync {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use phial_tensor::Tensor;
 
 use crate::safetensors::{find, is_index, with_extension};
+use crate::source_file::SourceStamp;
 use crate::{Error, Gguf, Safetensors, TensorInfo, WeightSource, gguf};
 
 /// The weights of a model in whichever format they are.
@@ -36,6 +37,15 @@ impl ModelFile {
             Format::Safetensors => Safetensors::open(path).map(Self::Safetensors),
             Format::Other(problem) => Err(Error::not_a_model(path, problem)),
         }
+    }
+
+    /// What tells these files from later ones; `None` when they are not files but bytes in memory.
+    pub fn stamp(&self) -> Option<SourceStamp> {
+        let files = match self {
+            ModelFile::Gguf(file) => file.files(),
+            ModelFile::Safetensors(files) => files.files(),
+        };
+        (!files.is_empty()).then(|| SourceStamp::of(files))
     }
 
     fn open_folder(folder: &Path) -> Result<Self, Error> {

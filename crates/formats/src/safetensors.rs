@@ -15,7 +15,7 @@ pub use header::{Entry, Header, IntegerEntry, header_bytes, header_of};
 pub use write::{Writer, write};
 
 use crate::catalog::Catalog;
-use crate::map::map;
+use crate::source_file::SourceFile;
 use crate::{Error, TensorInfo, WeightSource};
 
 /// Longest header or index that is read, in bytes; that of a model of 4 B weights has 30 KB.
@@ -35,6 +35,7 @@ pub struct Safetensors {
     catalog: Catalog,
     /// Bytes of one element, and the bytes.
     integers: HashMap<String, (usize, SharedBytes)>,
+    files: Vec<SourceFile>,
 }
 
 impl Safetensors {
@@ -57,7 +58,7 @@ impl Safetensors {
             return Self::open_index(&file);
         }
         let mut opened = Self::default();
-        opened.add_file(&map(&file)?, &file, |_| true)?;
+        opened.map_file(&file, |_| true)?;
         Ok(opened)
     }
 
@@ -96,13 +97,24 @@ impl Safetensors {
         let mut opened = Self::default();
         for (shard, names) in &index.shards {
             let path = index.path_of(shard);
-            opened.add_file(&map(&path)?, &path, |name| names.contains(name))?;
+            opened.map_file(&path, |name| names.contains(name))?;
             if let Some(missing) = names.iter().find(|name| !opened.has(name)) {
                 let place = format!("tensor `{missing}`");
                 return Err(Error::damaged(&path, place, "is in the index but not in this file"));
             }
         }
         Ok(opened)
+    }
+
+    pub(crate) fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    fn map_file(&mut self, path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let file = SourceFile::map(path)?;
+        self.add_file(file.bytes(), path, wanted)?;
+        self.files.push(file);
+        Ok(())
     }
 
     fn add_file(

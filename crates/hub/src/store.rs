@@ -6,6 +6,7 @@
 //! ROOT/models/.draft/NAME/...        being made; stays after an interruption, to go on from
 //! ROOT/models/.lock/NAME             held by whoever makes or removes NAME
 //! ROOT/models/.trash/...             being deleted
+//! ROOT/packed/...                    what others keep of models, and can make again
 //! ```
 //!
 //! `NAME` has `--` for `/`. A model is made in its draft folder and appears by one rename, so a
@@ -101,6 +102,7 @@ impl Model {
 #[derive(Clone, Debug)]
 pub struct Store {
     models: PathBuf,
+    packed: PathBuf,
 }
 
 impl Store {
@@ -117,12 +119,17 @@ impl Store {
 
     /// The store below `root`. Creates nothing yet.
     pub fn at(root: &Path) -> Self {
-        Self { models: root.join("models") }
+        Self { models: root.join("models"), packed: root.join("packed") }
     }
 
     /// The folder of all models.
     pub fn folder(&self) -> &Path {
         &self.models
+    }
+
+    /// The folder for packed weights; the store itself puts nothing there.
+    pub fn packed_folder(&self) -> &Path {
+        &self.packed
     }
 
     /// Every complete model, by name. A folder without a usable manifest is none of ours.

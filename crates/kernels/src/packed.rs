@@ -19,11 +19,18 @@
 
 mod pack;
 
-use phial_tensor::{DType, Tensor};
+use phial_tensor::{DType, SharedBytes, Tensor};
 
 use crate::buffer::Buffer;
 use crate::lanes::PANEL_ROWS;
 use crate::pool::Pool;
+
+/// Counts the layouts that there were: bytes that were packed under another number are not to be
+/// read. Whoever moves a byte raises it; a test holds the bytes of every form to it.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Where the bytes of a matrix must start, in bytes: vectors are loaded from whole cache lines.
+pub const ALIGNMENT: usize = 64;
 
 /// How codes and scales of a panel are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,20 @@ impl Form {
             DType::Q6_K => Form::SixSuper,
             DType::Q8_0 => Form::Byte,
             _ => Form::ByteMin,
+        }
+    }
+
+    /// A name for files: the same for the same layout of bytes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Form::Float(dtype) => dtype.name(),
+            Form::Nibble => "nibble",
+            Form::NibbleMin => "nibble-min",
+            Form::NibbleSuper => "nibble-super",
+            Form::FiveSuper => "five-super",
+            Form::SixSuper => "six-super",
+            Form::Byte => "byte",
+            Form::ByteMin => "byte-min",
         }
     }
 
@@ -117,7 +138,23 @@ pub struct PackedMatrix {
     columns: usize,
     form: Form,
     panel_bytes: usize,
-    bytes: Buffer,
+    bytes: Bytes,
+}
+
+/// Who keeps the panels.
+enum Bytes {
+    Owned(Buffer),
+    Shared(SharedBytes),
+}
+
+impl Bytes {
+    #[inline(always)]
+    fn all(&self) -> &[u8] {
+        match self {
+            Bytes::Owned(buffer) => buffer,
+            Bytes::Shared(bytes) => bytes,
+        }
+    }
 }
 
 impl PackedMatrix {
@@ -140,7 +177,23 @@ impl PackedMatrix {
                 pack::row(tensor.dtype, tensor.row(first + lane), lane, bytes);
             }
         });
-        Self { rows: rows.len(), columns, form, panel_bytes, bytes }
+        Self { rows: rows.len(), columns, form, panel_bytes, bytes: Bytes::Owned(bytes) }
+    }
+
+    /// A matrix whose panels were packed before under the same [`LAYOUT_VERSION`] and are kept by
+    /// somebody else. `None` when `bytes` is not exactly as long as `rows` rows of `columns`
+    /// columns are in `form`, or does not start at a multiple of [`ALIGNMENT`].
+    pub fn from_packed(
+        form: Form,
+        rows: usize,
+        columns: usize,
+        bytes: SharedBytes,
+    ) -> Option<Self> {
+        let panel_bytes = form.panel_bytes(columns);
+        let expected = rows.div_ceil(PANEL_ROWS).checked_mul(panel_bytes)?;
+        let aligned = bytes.as_ptr().addr().is_multiple_of(ALIGNMENT);
+        let fits = bytes.len() == expected && (aligned || expected == 0);
+        fits.then(|| Self { rows, columns, form, panel_bytes, bytes: Bytes::Shared(bytes) })
     }
 
     /// Outputs.
@@ -160,7 +213,17 @@ impl PackedMatrix {
 
     /// Memory that it takes.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.panels_in_order().len()
+    }
+
+    /// Whether somebody else keeps its bytes.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.bytes, Bytes::Shared(_))
+    }
+
+    /// All panels: what [`PackedMatrix::from_packed`] takes.
+    pub fn panels_in_order(&self) -> &[u8] {
+        self.bytes.all()
     }
 
     /// Panels of 16 rows.
@@ -171,6 +234,6 @@ impl PackedMatrix {
     /// The bytes of a panel.
     #[inline(always)]
     pub(crate) fn panel(&self, index: usize) -> &[u8] {
-        &self.bytes[index * self.panel_bytes..][..self.panel_bytes]
+        &self.bytes.all()[index * self.panel_bytes..][..self.panel_bytes]
     }
 }

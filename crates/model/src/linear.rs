@@ -8,6 +8,8 @@ use phial_kernels::matmul::{Product, matmul, matmul_panels};
 use phial_kernels::{Activations, Codes, DisjointRows, PackedMatrix, Pool, Tier, elementwise};
 use phial_tensor::{DType, Tensor};
 
+use crate::packs::Packs;
+
 /// What the kernels need to run.
 #[derive(Clone)]
 pub struct Compute {
@@ -38,19 +40,25 @@ pub(crate) enum Arithmetic {
 }
 
 impl Linear {
-    /// Packs `tensors`, whose outputs follow one another.
-    pub(crate) fn pack(tensors: &[Tensor], arithmetic: Arithmetic, compute: &Compute) -> Self {
+    /// Packs `tensors`, whose outputs follow one another, or takes what `packs` keeps of them under
+    /// their names.
+    pub(crate) fn pack(
+        tensors: &[(&str, Tensor)],
+        arithmetic: Arithmetic,
+        packs: &mut Packs,
+        compute: &Compute,
+    ) -> Self {
         let exact = arithmetic == Arithmetic::Exact;
         let mut parts = Vec::new();
         let mut rows = 0;
-        for tensor in tensors {
+        for (name, tensor) in tensors {
             let count = tensor.rows();
             let decoded = (exact && tensor.dtype != DType::F32).then(|| decode(tensor));
             let source = decoded.as_ref().unwrap_or(tensor);
-            parts.push((PackedMatrix::pack(source, 0..count, &compute.pool), rows));
+            parts.push((packs.matrix(name, source, &compute.pool), rows));
             rows += count;
         }
-        let columns = tensors.first().map_or(0, Tensor::columns);
+        let columns = tensors.first().map_or(0, |(_, tensor)| tensor.columns());
         let quantized =
             parts.iter().any(|(matrix, _): &(PackedMatrix, usize)| matrix.form().quantized());
         let codes = match arithmetic {
@@ -74,6 +82,12 @@ impl Linear {
     /// Memory of the packed weights, in bytes.
     pub fn bytes(&self) -> usize {
         self.parts.iter().map(|(matrix, _)| matrix.bytes()).sum()
+    }
+
+    /// What of them is in a mapped file, in bytes.
+    pub fn mapped_bytes(&self) -> usize {
+        let mapped = self.parts.iter().filter(|(matrix, _)| matrix.is_shared());
+        mapped.map(|(matrix, _)| matrix.bytes()).sum()
     }
 
     /// What it reads of its input besides the values.

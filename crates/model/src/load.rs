@@ -12,8 +12,9 @@ use crate::error::Error;
 use crate::kv::KvElement;
 use crate::linear::Compute;
 use crate::lora::Adapter;
+use crate::pack_cache::{self, PackReport};
 use crate::rope::Rotary;
-use crate::weights::Weights;
+use crate::weights::{Origin, Weights};
 
 /// How products are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,10 +33,14 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// Threads and instructions.
     pub compute: Compute,
+    /// The folder where packed weights are kept between starts and mapped from; `None` packs in
+    /// memory, and so does [`Precision::F32`], whose weights are several times as large.
+    pub pack_cache: Option<PathBuf>,
 }
 
 impl LoadOptions {
-    /// `threads` threads (all that this process may use when `None`), the best instructions.
+    /// `threads` threads (all that this process may use when `None`), the best instructions, and
+    /// weights packed in memory.
     ///
     /// # Errors
     /// When `PHIAL_ISA` names instructions that this CPU lacks.
@@ -45,7 +50,8 @@ impl LoadOptions {
     ) -> Result<Self, phial_kernels::cpu::UnknownTier> {
         let threads = threads.unwrap_or_else(Pool::default_threads);
         let pool = Arc::new(Pool::new(threads));
-        Ok(Self { precision, compute: Compute { pool, tier: Tier::choose()? } })
+        let compute = Compute { pool, tier: Tier::choose()? };
+        Ok(Self { precision, compute, pack_cache: None })
     }
 }
 
@@ -57,6 +63,7 @@ pub struct Model {
     pub(crate) adapters: Vec<Adapter>,
     pub(crate) compute: Compute,
     pub(crate) kv_element: KvElement,
+    pack_report: PackReport,
 }
 
 impl Model {
@@ -76,9 +83,16 @@ impl Model {
     pub fn from_file(file: &ModelFile, path: &Path, options: &LoadOptions) -> Result<Self, Error> {
         let (config, layout) = read_config(file, path)?;
         let exact = options.precision == Precision::F32;
-        let origin = path.display().to_string();
+        let name = path.display().to_string();
         let source: &dyn WeightSource = file;
-        let weights = Weights::load(source, &config, layout, &origin, exact, &options.compute)?;
+        let (config, compute) = (&config, &options.compute);
+        let origin = Origin { source, config, layout, name: &name, exact, compute };
+        let folder = options.pack_cache.as_deref().filter(|_| !exact);
+        let (weights, pack_report) = match folder.zip(file.stamp()) {
+            Some((folder, stamp)) => pack_cache::load(&origin, folder, &stamp)?,
+            None => pack_cache::load_in_memory(&origin)?,
+        };
+        let config = config.clone();
         Ok(Self {
             rotary: Rotary::new(&config.rope),
             config,
@@ -86,6 +100,7 @@ impl Model {
             adapters: Vec::new(),
             compute: options.compute.clone(),
             kv_element: if exact { KvElement::F32 } else { KvElement::F16 },
+            pack_report,
         })
     }
 
@@ -132,6 +147,17 @@ impl Model {
     /// Memory of packed weights, in bytes.
     pub fn packed_bytes(&self) -> usize {
         self.weights.packed_bytes()
+    }
+
+    /// What of the packed weights is in a mapped file, in bytes: memory that the system takes back
+    /// and fills again as it needs.
+    pub fn mapped_bytes(&self) -> usize {
+        self.weights.mapped_bytes()
+    }
+
+    /// Where the packed weights came from.
+    pub fn pack_report(&self) -> &PackReport {
+        &self.pack_report
     }
 
     /// Threads and instructions it runs with.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::error::Error;
 use crate::linear::{Arithmetic, Compute, Linear, LowRank};
+use crate::packs::Packs;
 
 /// Low-rank additions of one layer, by projection.
 #[derive(Default)]
@@ -139,12 +140,11 @@ impl Reader<'_> {
             self.matrix(file, &format!("{stem}.lora_A.weight"), [self.rank, target.inputs])?;
         let up =
             self.matrix(file, &format!("{stem}.lora_B.weight"), [target.outputs.1, self.rank])?;
-        Ok(LowRank {
-            down: Linear::pack(&[down], Arithmetic::Fine, self.compute),
-            up: Linear::pack(&[up], Arithmetic::Fine, self.compute),
-            scale: self.scale,
-            column: target.outputs.0,
-        })
+        // Small, and quickly packed.
+        let pack = |tensor| {
+            Linear::pack(&[(stem, tensor)], Arithmetic::Fine, &mut Packs::Memory, self.compute)
+        };
+        Ok(LowRank { down: pack(down), up: pack(up), scale: self.scale, column: target.outputs.0 })
     }
 
     fn matrix(&self, file: &Safetensors, name: &str, shape: [usize; 2]) -> Result<Tensor, Error> {

@@ -6,6 +6,7 @@ use phial_tensor::Tensor;
 use crate::config::{Config, Layout};
 use crate::error::Error;
 use crate::linear::{Arithmetic, Compute, Linear};
+use crate::packs::Packs;
 
 /// Rows of embeddings: decoded one by one from the mapped file.
 pub struct Embedding {
@@ -36,8 +37,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn bytes(&self) -> usize {
-        [&self.qkv, &self.output, &self.gate_up, &self.down].iter().map(|l| l.bytes()).sum()
+    fn linears(&self) -> [&Linear; 4] {
+        [&self.qkv, &self.output, &self.gate_up, &self.down]
     }
 }
 
@@ -52,17 +53,11 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Finds, checks and packs every tensor. `exact` decodes them to f32.
-    pub(crate) fn load(
-        source: &dyn WeightSource,
-        config: &Config,
-        layout: Layout,
-        origin: &str,
-        exact: bool,
-        compute: &Compute,
-    ) -> Result<Self, Error> {
-        let (in_attention, elsewhere) = arithmetic(config, exact);
-        let finder = Finder { source, layout, origin, in_attention, elsewhere, compute };
+    /// Finds, checks and packs every tensor.
+    pub(crate) fn load(from: &Origin<'_>, packs: &mut Packs) -> Result<Self, Error> {
+        let Origin { config, layout, .. } = *from;
+        let (in_attention, elsewhere) = arithmetic(config, from.exact);
+        let mut finder = Finder { from, in_attention, elsewhere, packs };
         let (hidden, vocabulary) = (config.hidden, config.vocabulary);
         let [embedding_name, norm_name, head_name] = match layout {
             Layout::HuggingFace => {
@@ -80,24 +75,44 @@ impl Weights {
         let layers = (0..config.layers)
             .map(|layer| finder.layer(layer, config))
             .collect::<Result<_, _>>()?;
-        let head = Linear::pack(&[head], finder.elsewhere, compute);
+        let name = if config.tied { embedding_name } else { head_name };
+        let head = Linear::pack(&[(name, head)], elsewhere, finder.packs, from.compute);
         Ok(Self { embedding: Embedding { table }, layers, norm, head })
     }
 
     /// Memory of packed weights, in bytes.
     pub fn packed_bytes(&self) -> usize {
-        self.head.bytes() + self.layers.iter().map(Layer::bytes).sum::<usize>()
+        self.linears().map(Linear::bytes).sum()
+    }
+
+    /// What of them is in a mapped file, in bytes.
+    pub fn mapped_bytes(&self) -> usize {
+        self.linears().map(Linear::mapped_bytes).sum()
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.layers.iter().flat_map(Layer::linears).chain([&self.head])
     }
 }
 
+/// What weights are loaded from.
+pub(crate) struct Origin<'a> {
+    pub(crate) source: &'a dyn WeightSource,
+    pub(crate) config: &'a Config,
+    pub(crate) layout: Layout,
+    /// The model, for messages.
+    pub(crate) name: &'a str,
+    /// Decodes all weights to f32.
+    pub(crate) exact: bool,
+    pub(crate) compute: &'a Compute,
+}
+
 struct Finder<'a> {
-    source: &'a dyn WeightSource,
-    layout: Layout,
-    origin: &'a str,
+    from: &'a Origin<'a>,
     /// For the query, key and value projection.
     in_attention: Arithmetic,
     elsewhere: Arithmetic,
-    compute: &'a Compute,
+    packs: &'a mut Packs,
 }
 
 /// Models up to this width take 16-bit activations everywhere: they are quick anyway.
@@ -142,18 +157,19 @@ const GGUF: Names = Names {
 };
 
 impl Finder<'_> {
-    fn layer(&self, layer: usize, config: &Config) -> Result<Layer, Error> {
-        let names = match self.layout {
+    fn layer(&mut self, layer: usize, config: &Config) -> Result<Layer, Error> {
+        let layout = self.from.layout;
+        let names = match layout {
             Layout::HuggingFace => &HUGGING_FACE,
             Layout::Gguf => &GGUF,
         };
-        let name = |part: &str| match self.layout {
+        let name = |part: &str| match layout {
             Layout::HuggingFace => format!("model.layers.{layer}.{part}.weight"),
             Layout::Gguf => format!("blk.{layer}.{part}.weight"),
         };
         for bias in [names.qkv.0, names.qkv.1[0], names.output] {
             let bias = name(bias).replace(".weight", ".bias");
-            if self.source.tensor(&bias).is_some() {
+            if self.from.source.tensor(&bias).is_some() {
                 return Err(self.wrong(&bias, "is there; biases are not supported"));
             }
         }
@@ -199,22 +215,22 @@ impl Finder<'_> {
 
     /// A projection stored as `fused`, or as `parts` when the first part is there.
     fn linear(
-        &self,
+        &mut self,
         fused: &str,
         parts: &[String],
         rows: &[usize],
         columns: usize,
         arithmetic: Arithmetic,
     ) -> Result<Linear, Error> {
-        let separate = self.source.tensor(&parts[0]).is_some();
+        let separate = self.from.source.tensor(&parts[0]).is_some();
         let tensors = if separate && parts.len() == rows.len() {
             let each = parts.iter().zip(rows);
-            each.map(|(name, rows)| self.matrix(name, *rows, columns))
-                .collect::<Result<Vec<_>, _>>()?
+            each.map(|(name, rows)| Ok((name.as_str(), self.matrix(name, *rows, columns)?)))
+                .collect::<Result<Vec<_>, Error>>()?
         } else {
-            vec![self.matrix(fused, rows.iter().sum(), columns)?]
+            vec![(fused, self.matrix(fused, rows.iter().sum(), columns)?)]
         };
-        Ok(Linear::pack(&tensors, arithmetic, self.compute))
+        Ok(Linear::pack(&tensors, arithmetic, self.packs, self.from.compute))
     }
 
     fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, Error> {
@@ -226,7 +242,7 @@ impl Finder<'_> {
     }
 
     fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
-        let Some(tensor) = self.source.tensor(name) else {
+        let Some(tensor) = self.from.source.tensor(name) else {
             return Err(self.wrong(name, "is missing; is the download complete?"));
         };
         if tensor.shape != shape {
@@ -241,7 +257,7 @@ impl Finder<'_> {
 
     fn wrong(&self, name: &str, problem: impl Into<String>) -> Error {
         Error::Tensor {
-            origin: self.origin.to_owned(),
+            origin: self.from.name.to_owned(),
             name: name.to_owned(),
             problem: problem.into(),
         }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use phial_convert::{SideFiles, tokenizer_of};
 use phial_formats::ModelFile;
-use phial_model::{LoadOptions, Model, Precision, folder_of};
+use phial_hub::Store;
+use phial_model::{LoadOptions, Model, PackReport, Precision, folder_of};
 use phial_text::{ChatTemplate, Tokenizer};
 
-use crate::progress;
+use crate::{cli, progress};
 
 /// Text side of a model.
 pub struct TextParts {
@@ -28,24 +29,58 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Loads all of `path`.
-    pub fn load(path: &Path, precision: Precision, threads: Option<u16>) -> Result<Self> {
+    /// Loads all of `path`, as `arguments` say.
+    pub fn load(
+        path: &Path,
+        precision: Precision,
+        arguments: &cli::ModelArguments,
+    ) -> Result<Self> {
         let file = ModelFile::open(path)?;
         let text = text_parts(&file, path).and_then(|text| {
             text.with_context(|| {
                 format!("{} has no tokenizer; put its tokenizer.json beside it", path.display())
             })
         });
-        let options = LoadOptions::new(precision, threads.map(usize::from))?;
+        let mut options = LoadOptions::new(precision, arguments.threads.map(usize::from))?;
+        options.pack_cache = pack_cache(arguments);
         let spinner = progress::spinner("loading the model");
         let model = Model::from_file(&file, path, &options)?;
         spinner.finish_and_clear();
+        tell(model.pack_report());
         Ok(Self { model, text })
     }
 
     /// The text side, or why there is none.
     pub fn text(self) -> Result<(Model, TextParts)> {
         Ok((self.model, self.text?))
+    }
+}
+
+/// The folder of packed weights; `None` when there shall or can be none.
+fn pack_cache(arguments: &cli::ModelArguments) -> Option<PathBuf> {
+    if arguments.no_pack_cache {
+        return None;
+    }
+    let given = arguments.pack_cache.clone();
+    given.or_else(|| Store::open().ok().map(|store| store.packed_folder().to_path_buf()))
+}
+
+/// Says in one line what went wrong with packed weights.
+fn tell(report: &PackReport) {
+    let line = match report {
+        PackReport::InMemory | PackReport::Mapped | PackReport::Made => return,
+        PackReport::Repaired(what) => {
+            format!("the file of packed weights was damaged ({what}); it was made anew")
+        }
+        PackReport::NotKept(what) => format!(
+            "packed weights are not kept for the next start ({what}); make room, give another \
+             --pack-cache, or say --no-pack-cache"
+        ),
+    };
+    if tracing::dispatcher::has_been_set() {
+        tracing::warn!("{line}");
+    } else {
+        eprintln!("warning: {line}");
     }
 }
 

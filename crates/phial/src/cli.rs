@@ -57,6 +57,13 @@ pub struct ModelArguments {
     /// in 512 MiB (4096 tokens of Phi-4-mini), int8 beyond
     #[arg(long, value_name = "TYPE")]
     pub kv: Option<Kv>,
+    /// Folder where packed weights are kept for the next start, as large as the model again;
+    /// `packed` beside the models of the store when not given
+    #[arg(long, value_name = "DIR")]
+    pub pack_cache: Option<PathBuf>,
+    /// Pack weights in memory at each start, and write no file
+    #[arg(long, conflicts_with = "pack_cache")]
+    pub no_pack_cache: bool,
     /// Never use the network
     #[arg(long)]
     pub offline: bool,

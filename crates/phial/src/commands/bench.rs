@@ -26,7 +26,7 @@ const WARM_UP_STEPS: usize = 2;
 pub fn run(arguments: &cli::Bench) -> Result<()> {
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let start = Instant::now();
-    let mut bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
+    let mut bundle = Bundle::load(&located.path, Precision::Auto, &arguments.model)?;
     let load_seconds = start.elapsed().as_secs_f64();
     let tokens = arguments.depth.max(arguments.prompt) + arguments.generate;
     bundle.model.choose_kv(arguments.model.kv_element(), tokens)?;
@@ -154,7 +154,8 @@ struct Outcome<'a> {
 impl Outcome<'_> {
     /// Resident memory beside packed weights, keys and values: program, vocabulary, buffers.
     fn overhead_bytes(&self) -> Option<u64> {
-        self.anonymous_bytes?.checked_sub(self.model.packed_bytes() as u64 + self.kv_bytes)
+        let weights = self.model.packed_bytes() - self.model.mapped_bytes();
+        self.anonymous_bytes?.checked_sub(weights as u64 + self.kv_bytes)
     }
 
     fn json(&self, arguments: &cli::Bench) -> serde_json::Value {
@@ -168,6 +169,7 @@ impl Outcome<'_> {
             "overhead_bytes": self.overhead_bytes(),
             "anonymous_bytes": self.anonymous_bytes,
             "kv_bytes": self.kv_bytes,
+            "mapped_bytes": self.model.mapped_bytes(),
             "prompt_tokens": arguments.prompt,
             "generated_tokens": arguments.generate,
             "depth": arguments.depth,

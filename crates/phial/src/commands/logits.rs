@@ -24,7 +24,7 @@ pub fn run(arguments: &cli::Logits) -> Result<()> {
         cli::Precision::F32 => Precision::F32,
         cli::Precision::Auto => Precision::Auto,
     };
-    let mut bundle = Bundle::load(&located.path, precision, arguments.model.threads)?;
+    let mut bundle = Bundle::load(&located.path, precision, &arguments.model)?;
     let ids = match &arguments.prompt {
         Some(prompt) => {
             let (model, text) = bundle.text()?;

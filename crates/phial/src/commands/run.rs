@@ -31,7 +31,7 @@ pub fn run(arguments: &cli::Run) -> Result<()> {
         ..SamplingOptions::default()
     })?;
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
-    let mut bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
+    let mut bundle = Bundle::load(&located.path, Precision::Auto, &arguments.model)?;
     let adapter = match &arguments.adapter {
         Some(folder) => Some(bundle.model.load_adapter(folder)?),
         None => None,

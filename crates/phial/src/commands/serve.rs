@@ -37,7 +37,7 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     log_to_stderr();
     let tools = arguments.config.as_deref().map(servers_of_tools).transpose()?;
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
-    let bundle = Bundle::load(&located.path, Precision::Auto, arguments.model.threads)?;
+    let bundle = Bundle::load(&located.path, Precision::Auto, &arguments.model)?;
     let (mut model, text) = bundle.text()?;
     let context = arguments.context.unwrap_or_else(|| model.context_max());
     model.choose_kv(arguments.model.kv_element(), context)?;
@@ -174,7 +174,10 @@ fn greet(address: SocketAddr, name: &str) -> Result<()> {
 pub fn limits(model: &Model, context: Option<usize>) -> Limits {
     let defaults = Limits::default();
     let block = model.kv_layout().block_bytes() as u64;
-    let share = memory::available_bytes().map(cache_bytes);
+    // Mapped weights count as available, but without them every token would read the disk.
+    let mapped = model.mapped_bytes() as u64;
+    let free = memory::available_bytes().map(|bytes| bytes.saturating_sub(mapped));
+    let share = free.map(cache_bytes);
     let cache = share.unwrap_or(defaults.kv_bytes_max as u64).max(2 * block);
     Limits {
         context_tokens_max: context.unwrap_or_else(|| model.context_max()),

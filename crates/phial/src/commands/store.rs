@@ -35,6 +35,8 @@ pub fn remove(arguments: &cli::Remove) -> Result<()> {
     if !store.remove(&name)? {
         anyhow::bail!("{} is not in the store; `phial list` shows what is", arguments.name);
     }
+    // What was packed from the model's files, now that they are gone.
+    phial_formats::packed::sweep(store.packed_folder());
     writeln!(std::io::stdout().lock(), "removed {}", arguments.name)?;
     Ok(())
 }
