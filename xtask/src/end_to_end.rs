@@ -14,8 +14,10 @@ use crate::workspace::Workspace;
 use crate::{node, process, python};
 
 /// Each client is called with the API's address and the model's name.
-const CLIENTS: &[&str] = &[
-    "crates/serve/tests/clients/openai_client.py",
+const CLIENTS: &[&str] = &["crates/serve/tests/clients/openai_client.py"];
+
+/// Clients of what there is beside chat; they drive a server that answers at once.
+const ROUTE_CLIENTS: &[&str] = &[
     "crates/serve/tests/clients/openai_routes.py",
     "crates/serve/tests/clients/anthropic_client.py",
 ];
@@ -29,7 +31,7 @@ const NODE_CLIENTS: &str = "crates/serve/tests/clients/node";
 /// Makes requests out of the server's own description.
 const SCHEMA_FUZZ: &str = "crates/serve/tests/clients/schema_fuzz.py";
 
-/// A server for that, an example of phial-serve, and its model, which answers at once.
+/// A server that answers at once, an example of phial-serve, and its model.
 const FAKE: (&str, &str) = ("fake", "fake/echo");
 
 /// Drives a server whose model writes what it is told to.
@@ -54,22 +56,25 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     process::run(Command::new(&phial).args(["pull", MODEL]).env("PHIAL_HOME", &home))?;
     let mut command = Command::new(&phial);
     command.args(["serve", "--model", MODEL, "--port", "0"]).env("PHIAL_HOME", &home);
-    command.arg("--files").arg(empty_folder(workspace, "stored-by-clients")?);
     let server = Server::start(command)?;
     for client in CLIENTS {
         server.drive(workspace, &python, client, MODEL)?;
     }
-    let requirements = "xtask/requirements-frameworks.txt";
-    let frameworks = python::environment(workspace, "venv-frameworks", requirements)?;
-    for client in FRAMEWORKS {
-        server.drive(workspace, &frameworks, client, MODEL)?;
-    }
-    node::run(workspace, NODE_CLIENTS, &[&format!("{}/v1", server.address), MODEL])?;
     drop(server);
     let (example, model) = FAKE;
     let mut command = Command::new(release_example(workspace, example)?);
-    command.arg("127.0.0.1:0").arg(empty_folder(workspace, "stored-by-fuzzing")?);
-    Server::start(command)?.drive(workspace, &frameworks, SCHEMA_FUZZ, model)?;
+    command.arg("127.0.0.1:0").arg(empty_folder(workspace, "stored-by-clients")?);
+    let server = Server::start(command)?;
+    for client in ROUTE_CLIENTS {
+        server.drive(workspace, &python, client, model)?;
+    }
+    let requirements = "xtask/requirements-frameworks.txt";
+    let frameworks = python::environment(workspace, "venv-frameworks", requirements)?;
+    for client in FRAMEWORKS.iter().chain(&[SCHEMA_FUZZ]) {
+        server.drive(workspace, &frameworks, client, model)?;
+    }
+    node::run(workspace, NODE_CLIENTS, &[&format!("{}/v1", server.address), model])?;
+    drop(server);
     let requirements = "xtask/requirements-function-calling.txt";
     let python = python::environment_of(workspace, "venv-function-calling", requirements)?;
     let (example, model) = SCRIPTED;

@@ -36,6 +36,7 @@ const TOOLS_TIME_MAX: Duration = Duration::from_secs(30);
 pub fn run(arguments: &cli::Serve) -> Result<()> {
     log_to_stderr();
     let tools = arguments.config.as_deref().map(servers_of_tools).transpose()?;
+    let storage = arguments.files.as_deref().map(open_storage).transpose()?;
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let bundle = Bundle::load(&located.path, Precision::Auto, &arguments.model)?;
     let (mut model, text) = bundle.text()?;
@@ -74,7 +75,6 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     let cors = if arguments.cors { Cors::AnyOrigin } else { Cors::Off };
     let shutdown_grace = SHUTDOWN_GRACE;
     let external_tools = tools.clone().map(|tools| tools as Arc<dyn ExternalTools>);
-    let storage = arguments.files.as_deref().map(open_storage).transpose()?;
     let options =
         ServerOptions { cors, storage, shutdown_grace, external_tools, ..ServerOptions::default() };
     eprintln!(
