@@ -214,7 +214,7 @@ impl Record<'_> {
              - begun: {}, {} UTC\n- commit: {}\n- peer: {}\n- command: `{}`\n\
              - runs done: {} of {}, engines by turns\n\n\
              How to read and repeat this: [bench/README.md](../../README.md).\n",
-            self.plan.model,
+            Path::new(&self.plan.model).file_name().unwrap_or_default().to_string_lossy(),
             self.plan.threads,
             machine.cpu,
             machine.cores,
