@@ -20,6 +20,7 @@ const CLIENTS: &[&str] = &["crates/serve/tests/clients/openai_client.py"];
 const ROUTE_CLIENTS: &[&str] = &[
     "crates/serve/tests/clients/openai_routes.py",
     "crates/serve/tests/clients/anthropic_client.py",
+    "crates/serve/tests/clients/forced_calls.py",
 ];
 
 /// Clients whose packages do not go together with those of the others.

@@ -7,8 +7,6 @@ use std::thread;
 use phial_grammar::{Allowed, Grammar, Mask, Matcher, MatcherError};
 use phial_model::{AllowedTokens, TokenId};
 
-use crate::scheduler::Running;
-
 /// A sequence's constraint, where its text stands.
 #[derive(Debug)]
 pub(crate) struct Constraint {
@@ -87,26 +85,7 @@ impl Choice {
 }
 
 /// The constraint of a sequence and the request's stop tokens.
-type Open = Option<(Constraint, Vec<TokenId>)>;
-
-/// Takes the constraints out of the sequences whose next token this step chooses: one entry for
-/// each row of logits, of which a sequence has `rows`. Constrained sequences guess no tokens, so
-/// theirs is the last of their rows.
-pub(crate) fn take(running: &mut [Running], rows: impl Fn(&Running) -> usize) -> Vec<Open> {
-    let mut open = Vec::new();
-    for one in running {
-        let rows = rows(one);
-        open.resize_with(open.len() + rows, || None);
-        if let Some(last) = open.last_mut()
-            && rows > 0
-            && one.completes()
-            && let Some(constraint) = one.sequence.constraint.take()
-        {
-            *last = Some((constraint, one.sequence.stop_tokens.clone()));
-        }
-    }
-    open
-}
+pub(crate) type Open = Option<(Constraint, Vec<TokenId>)>;
 
 /// Runs `forward` and finds out meanwhile what is allowed. The model asks when it comes to the
 /// logits, and waits if need be.

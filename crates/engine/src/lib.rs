@@ -37,7 +37,7 @@ pub use engine::Engine;
 pub use event::{Event, FinishReason, Progress, TokenLogprob, TokenLogprobs, Usage};
 pub use limits::{InvalidLimits, Limits};
 pub use phial_model::{AdapterId, TokenId};
-pub use prompt_report::PromptReport;
-pub use request::{Rejected, Request, RequestId};
+
+pub use request::{PromptReport, Rejected, Request, RequestId};
 pub use sampling::{InvalidSampling, Sampling, SamplingOptions};
 pub use store::{Before, BlockName, PrefixStore};

@@ -4,22 +4,7 @@ use phial_model::{Outputs, TokenId};
 
 use crate::event::TokenLogprobs;
 use crate::logprobs::token_logprobs;
-
-/// What a request wants to know of its prompt. Anything but [`PromptReport::Nothing`] needs every
-/// token of the prompt to be read by the model, for this request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PromptReport {
-    /// Only what follows it.
-    #[default]
-    Nothing,
-    /// The log-probability of each token but the first, and the `n` most probable at its place,
-    /// `0..=20`: [`Event::PromptLogprobs`](crate::Event::PromptLogprobs).
-    Logprobs(usize),
-    /// The mean over all tokens of the model's final hidden state:
-    /// [`Event::PromptHidden`](crate::Event::PromptHidden). Nothing is generated;
-    /// [`Request::tokens_max`](crate::Request::tokens_max) says so with `Some(0)`.
-    MeanHidden,
-}
+use crate::request::PromptReport;
 
 /// How far the report of a sequence has come. It survives a preemption: what is read again is not
 /// reported again.

@@ -4,12 +4,27 @@ use phial_grammar::Grammar;
 use phial_model::{AdapterId, TokenId};
 use thiserror::Error;
 
-use crate::prompt_report::PromptReport;
 use crate::sampling::Sampling;
 
 /// Names a request for the life of an engine. Ids grow in the order of submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
+
+/// What a request wants to know of its prompt. Anything but [`PromptReport::Nothing`] needs every
+/// token of the prompt to be read by the model, for this request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PromptReport {
+    /// Only what follows it.
+    #[default]
+    Nothing,
+    /// The log-probability of each token but the first, and the `n` most probable at its place,
+    /// `0..=20`: [`Event::PromptLogprobs`](crate::Event::PromptLogprobs).
+    Logprobs(usize),
+    /// The mean over all tokens of the model's final hidden state:
+    /// [`Event::PromptHidden`](crate::Event::PromptHidden). Nothing is generated;
+    /// [`Request::tokens_max`](crate::Request::tokens_max) says so with `Some(0)`.
+    MeanHidden,
+}
 
 /// Tokens to continue, and how.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use phial_model::{Batch, Forward, Logits, Outputs, Span};
 
 use crate::advance::{advance, finish};
-use crate::constraint::{self, Choice};
+use crate::constraint::{self, Choice, Open};
 use crate::drafter::Source;
 use crate::engine::Engine;
 use crate::event::{Event, FinishReason, Progress};
@@ -23,7 +23,7 @@ impl<M: Forward + ?Sized> Engine<M> {
     /// estimate has to do.
     pub fn step(&mut self, now: Duration, events: &mut Vec<Event>) -> Progress {
         self.scheduler.plan(now, |tokens| self.model.rope_regime(tokens));
-        let open = constraint::take(self.scheduler.running_mut(), logit_rows);
+        let open = take_constraints(self.scheduler.running_mut());
         let (running, kv) = self.scheduler.step_parts();
         let spans: Vec<Span<'_>> = running.iter().filter_map(span).collect();
         if spans.is_empty() {
@@ -109,6 +109,25 @@ fn outputs(one: &Running) -> Outputs {
         Some(outputs) if one.planned > 0 => outputs,
         _ => usual,
     }
+}
+
+/// Takes the constraints out of the sequences whose next token this step chooses: one entry for
+/// each row of logits. Constrained sequences guess no tokens, so
+/// theirs is the last of their rows.
+fn take_constraints(running: &mut [Running]) -> Vec<Open> {
+    let mut open = Vec::new();
+    for one in running {
+        let rows = logit_rows(one);
+        open.resize_with(open.len() + rows, || None);
+        if let Some(last) = open.last_mut()
+            && rows > 0
+            && one.completes()
+            && let Some(constraint) = one.sequence.constraint.take()
+        {
+            *last = Some((constraint, one.sequence.stop_tokens.clone()));
+        }
+    }
+    open
 }
 
 /// Rows of logits that the step makes for a running sequence.

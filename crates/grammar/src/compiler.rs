@@ -17,6 +17,7 @@ use crate::limits::{
 };
 use crate::refused::{InvalidVocabulary, Refused};
 use crate::schema::{self, Whitespace};
+use crate::source::Source;
 use crate::tool_calls::{self, ToolCalls};
 use crate::vocabulary;
 
@@ -25,13 +26,6 @@ use crate::vocabulary;
 pub struct GrammarCompiler {
     tokenizer: Arc<Tokenizer>,
     factory: ParserFactory,
-}
-
-/// What the library is given.
-pub(crate) enum Source {
-    Schema(Value),
-    Regex(String),
-    Lark(String),
 }
 
 impl GrammarCompiler {

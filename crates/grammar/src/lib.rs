@@ -49,6 +49,7 @@ mod matcher;
 mod pattern;
 mod refused;
 mod schema;
+mod source;
 mod tool_calls;
 mod vocabulary;
 

@@ -12,9 +12,9 @@ mod references;
 
 use serde_json::{Map, Value, json};
 
-use crate::compiler::Source;
 use crate::limits::SCHEMA_BYTES_MAX;
 use crate::refused::Refused;
+use crate::source::Source;
 use reader::Reader;
 
 /// White space of JSON text, always bounded.

@@ -7,10 +7,10 @@ use llguidance::TokenParser;
 use phial_text::{SpecialTokens, TokenId, Tokenizer};
 use serde_json::{Value, json};
 
-use crate::compiler::Source;
 use crate::limits::{PARALLEL_CALLS_MAX, TOOL_NAME_BYTES_MAX, TOOLS_MAX};
 use crate::refused::Refused;
 use crate::schema::{self, Whitespace};
+use crate::source::Source;
 use crate::vocabulary::is_added;
 
 /// A function that the model may call.

@@ -129,7 +129,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         template: Arc::new(ChatTemplate::Phi4),
         context_tokens: CONTEXT,
     };
-    let server = Server::new(model, EngineHandle::start(engine), ServerOptions::default());
+    // Shows what becomes of calls as a model without constraints writes them.
+    let options = ServerOptions { constrain_free_calls: false, ..ServerOptions::default() };
+    let server = Server::new(model, EngineHandle::start(engine), options);
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("{MODEL} is listening on http://{}", listener.local_addr()?);
     phial_serve::serve(server, listener, std::future::pending()).await?;

@@ -7,6 +7,7 @@
 
 mod alignment;
 mod calls;
+mod constraint;
 mod offer;
 mod prepare;
 mod reader;

@@ -23,6 +23,7 @@ mod embeddings;
 mod engine_thread;
 mod external;
 mod files;
+mod grammars;
 mod health;
 mod ids;
 mod limits;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method};
+use phial_grammar::{Grammar, Refused, ToolCalls};
 use phial_text::{ChatTemplate, TokenId, Tokenizer};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::api_error::ApiError;
 use crate::engine_thread::EngineHandle;
 use crate::external::ExternalTools;
+use crate::grammars::Grammars;
 use crate::ids::Ids;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -62,6 +64,9 @@ pub struct ServerOptions {
     /// How long answers may go on once the server is asked to end; then they are cut with an
     /// error.
     pub shutdown_grace: Duration,
+    /// Whether calls that the model is free to make are constrained from where they begin. Forced
+    /// calls always are.
+    pub constrain_free_calls: bool,
     /// Tools that the server runs itself, for requests that ask for them.
     pub external_tools: Option<Arc<dyn ExternalTools>>,
 }
@@ -75,6 +80,7 @@ impl Default for ServerOptions {
             ping_interval: Duration::from_secs(10),
             storage: None,
             shutdown_grace: Duration::from_secs(30),
+            constrain_free_calls: true,
             external_tools: None,
         }
     }
@@ -90,6 +96,7 @@ struct Parts {
     engine: EngineHandle,
     options: ServerOptions,
     ids: Ids,
+    grammars: Grammars,
     fingerprint: String,
     metrics: Metrics,
     responses: ResponseStore,
@@ -102,6 +109,7 @@ impl Server {
             fingerprint: fingerprint(&model.id),
             metrics: Metrics::new(&model.id, engine.metrics()),
             ids: Ids::default(),
+            grammars: Grammars::default(),
             responses: ResponseStore::new(
                 options.limits.responses_max,
                 options.limits.responses_bytes_max,
@@ -143,6 +151,18 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The grammar of `calls`.
+    ///
+    /// # Errors
+    /// As [`Grammars::of_calls`].
+    pub(crate) fn call_grammar(
+        &self,
+        calls: ToolCalls,
+    ) -> Result<Result<Grammar, Refused>, ApiError> {
+        let model = &self.0.model;
+        self.0.grammars.of_calls((&model.tokenizer, &model.stop_tokens), calls)
     }
 
     pub(crate) fn ids(&self) -> &Ids {

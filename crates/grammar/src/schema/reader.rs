@@ -6,10 +6,10 @@ use super::formats::{Format, format};
 use super::keywords::{ANNOTATIONS, NOT_ENFORCED, TYPES, says_nothing};
 use super::numbers::{Bounds, Multiples, format_bounds};
 use super::references::{References, definition_name, escaped};
-use crate::compiler::Source;
 use crate::limits::{LENGTH_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SUBSCHEMAS_MAX};
 use crate::pattern;
 use crate::refused::Refused;
+use crate::source::Source;
 
 /// A place in the schema: a JSON Pointer and how deep it is.
 #[derive(Clone, Debug)]

@@ -222,16 +222,6 @@ impl Serialize for Delta {
             arguments: &'a str,
         }
         #[derive(Serialize)]
-        struct McpCalls<'a> {
-            mcp_calls: [IndexedMcpCall<'a>; 1],
-        }
-        #[derive(Serialize)]
-        struct IndexedMcpCall<'a> {
-            index: usize,
-            #[serde(flatten)]
-            call: &'a McpCall,
-        }
-        #[derive(Serialize)]
         struct Nothing {}
         match self {
             Self::Role { content } => {
@@ -256,4 +246,16 @@ impl Serialize for Delta {
             Self::End => Nothing {}.serialize(serializer),
         }
     }
+}
+
+#[derive(Serialize)]
+struct McpCalls<'a> {
+    mcp_calls: [IndexedMcpCall<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct IndexedMcpCall<'a> {
+    index: usize,
+    #[serde(flatten)]
+    call: &'a McpCall,
 }

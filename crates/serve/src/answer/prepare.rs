@@ -5,7 +5,7 @@ use phial_openai::InvalidRequest;
 use phial_text::{Message, Prompt, SpecialTokens};
 
 use super::reader::Reader;
-use super::{Ask, Input, Prepared, Tools};
+use super::{Ask, Input, Prepared, Tools, constraint};
 use crate::api_error::ApiError;
 use crate::limits::Limits;
 use crate::server::Server;
@@ -33,6 +33,10 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     if prompt_tokens + usize::from(ask.tokens_max != Some(0)) > context {
         return Err(ApiError::context_length(context, prompt_tokens, input_field));
     }
+    let constraint = match &tools {
+        Some(tools) => constraint::of_calls(server, tools)?,
+        None => None,
+    };
     let room = context - prompt_tokens;
     let mut prediction = model.tokenizer.encode(&ask.prediction, SpecialTokens::AsText);
     // What lies behind the end of the answer is never looked at.
@@ -52,6 +56,7 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
             ignore_stop_tokens: ask.ignore_eos,
             logprobs: ask.logprobs,
             prediction: prediction.clone(),
+            constraint: constraint.clone(),
             ..Request::new(prompt.clone())
         });
     }

@@ -133,7 +133,11 @@ impl Reader {
                     outputs.extend(calls.reader.marker(marker, 0));
                 }
             }
-            outputs.extend(calls.reader.finish(reason == FinishReason::Length));
+            outputs.extend(
+                calls
+                    .reader
+                    .finish(matches!(reason, FinishReason::Length | FinishReason::Constraint(_))),
+            );
             called = calls.reader.calls() > 0;
             events.extend(self.events(outputs));
         }

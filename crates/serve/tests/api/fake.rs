@@ -203,8 +203,17 @@ pub fn engine_limits() -> phial_engine::Limits {
     phial_engine::Limits { running_max: 4, waiting_max: 8, ..phial_engine::Limits::default() }
 }
 
-/// A server of the echo model.
+/// A server of the echo model, which is free to write calls as it likes where it is free to call.
 pub fn server(step_time: Duration, limits: phial_engine::Limits, options: ServerOptions) -> Server {
+    constrained_server(step_time, limits, ServerOptions { constrain_free_calls: false, ..options })
+}
+
+/// A server of the echo model with the options as they are.
+pub fn constrained_server(
+    step_time: Duration,
+    limits: phial_engine::Limits,
+    options: ServerOptions,
+) -> Server {
     let tokenizer = Arc::new(tokenizer());
     let model: Arc<dyn Forward> = Arc::new(EchoModel::new(step_time));
     let engine = Engine::new(model, Some(Arc::clone(&tokenizer)), limits, 7).expect("an engine");

@@ -3,6 +3,7 @@
 mod batches;
 mod client;
 mod completions;
+mod constrained;
 mod embeddings;
 mod errors;
 mod external;
