@@ -14,10 +14,8 @@ use crate::workspace::Workspace;
 use crate::{node, process, python};
 
 /// Each client is called with the API's address and the model's name.
-const CLIENTS: &[&str] = &[
-    "crates/serve/tests/clients/openai_client.py",
-    "crates/serve/tests/clients/forced_calls.py",
-];
+const CLIENTS: &[&str] =
+    &["crates/serve/tests/clients/openai_client.py", "crates/serve/tests/clients/forced_calls.py"];
 
 /// Clients of what there is beside chat; they drive a server that answers at once.
 const ROUTE_CLIENTS: &[&str] = &[

@@ -4,13 +4,11 @@
 //!
 //! `cargo run -p phial-serve --example scripted -- 127.0.0.1:8000`
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use phial_engine::{Engine, Limits};
 use phial_model::{
-    Batch, BlockId, Forward, KvElement, KvLayout, KvPool, Logits, Outputs, Regime, Scratch, Span,
-    TokenId,
+    Batch, Forward, KvElement, KvLayout, KvPool, Logits, Outputs, Regime, Scratch, Span, TokenId,
 };
 use phial_serve::{EngineHandle, ServedModel, Server, ServerOptions};
 use phial_text::{ChatTemplate, SpecialTokens, Tokenizer};
@@ -23,34 +21,34 @@ struct Scripted {
     user: TokenId,
     assistant: TokenId,
     end: TokenId,
-    /// What a real model keeps as keys and values.
-    blocks: Mutex<HashMap<BlockId, [TokenId; KvPool::BLOCK_TOKENS]>>,
 }
 
 impl Scripted {
     fn new(tokenizer: Arc<Tokenizer>) -> Self {
         let token = |text| tokenizer.token_id(text).expect("a token of the family");
         let (user, assistant, end) = (token("<|user|>"), token("<|assistant|>"), token("<|end|>"));
-        Self { tokenizer, user, assistant, end, blocks: Mutex::default() }
+        Self { tokenizer, user, assistant, end }
     }
 
-    /// All tokens of the sequence, those of the span included.
-    fn read(&self, span: &Span<'_>) -> Vec<TokenId> {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+    /// All tokens of the sequence, those of the span included, which it keeps where a real model
+    /// keeps keys and values.
+    fn read(span: &Span<'_>, kv: &mut KvPool) -> Vec<TokenId> {
         let place = |position| {
-            let block = span.blocks[position / KvPool::BLOCK_TOKENS];
-            (block, position % KvPool::BLOCK_TOKENS)
+            let at = position % KvPool::BLOCK_TOKENS * size_of::<TokenId>();
+            (span.blocks[position / KvPool::BLOCK_TOKENS], at)
         };
-        for (index, token) in span.tokens.iter().enumerate() {
-            let (block, offset) = place(span.start + index);
-            blocks.entry(block).or_insert([0; KvPool::BLOCK_TOKENS])[offset] = *token;
+        let end = span.start + span.tokens.len();
+        for (position, token) in (span.start..end).zip(span.tokens) {
+            let (block, at) = place(position);
+            kv.block_mut(0, block)[at..][..size_of::<TokenId>()]
+                .copy_from_slice(&token.to_le_bytes());
         }
-        let length = span.start + span.tokens.len();
         let token = |position| {
-            let (block, offset) = place(position);
-            blocks.get(&block).map_or(0, |tokens| tokens[offset])
+            let (block, at) = place(position);
+            let bytes = kv.block(0, block)[at..].first_chunk().expect("a whole token");
+            TokenId::from_le_bytes(*bytes)
         };
-        (0..length).map(token).collect()
+        (0..end).map(token).collect()
     }
 
     /// What follows `tokens`.
@@ -95,7 +93,7 @@ impl Forward for Scripted {
     fn forward<'s>(
         &self,
         batch: &Batch<'_>,
-        _kv: &mut KvPool,
+        kv: &mut KvPool,
         scratch: &'s mut Scratch,
     ) -> Logits<'s> {
         let vocabulary = self.vocabulary();
@@ -103,7 +101,7 @@ impl Forward for Scripted {
         values.fill(0.0);
         let mut places = values.chunks_exact_mut(vocabulary);
         for span in batch.spans {
-            let tokens = self.read(span);
+            let tokens = Self::read(span, kv);
             for row in (0..rows(span)).rev() {
                 let next = self.next(&tokens[..tokens.len() - row]);
                 if let Some(values) = places.next() {
