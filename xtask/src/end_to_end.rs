@@ -149,7 +149,8 @@ impl Server {
     fn drive(&self, workspace: &Workspace, python: &Path, client: &str, model: &str) -> Result<()> {
         println!("{client} against {}", self.address);
         let mut command = Command::new(python);
-        command.arg(workspace.root.join(client));
+        // What a client leaves behind is no part of the tree.
+        command.current_dir(&workspace.target).arg(workspace.root.join(client));
         process::run(command.arg(format!("{}/v1", self.address)).arg(model))
     }
 }
