@@ -57,16 +57,15 @@ fn check(schema: &Value, seeds: std::ops::Range<u64>) -> Result<usize, String> {
 fn every_enforced_schema_is_obeyed() {
     let schemas = corpus("enforced");
     assert!(schemas.len() + corpus("refused").len() >= 300);
-    let (mut wrong, mut endless) = (Vec::new(), 0);
+    let (mut wrong, mut endless) = (Vec::new(), Vec::new());
     for schema in &schemas {
         match check(schema, 0..2) {
-            Ok(0) => endless += 1,
+            Ok(0) => endless.push(schema),
             Ok(_) => {}
             Err(error) => wrong.push(error),
         }
     }
-    // Some patterns end only with letters that the walk has no taste for.
-    assert!(endless * 20 <= schemas.len(), "{endless} schemas without a whole text");
+    assert!(endless.is_empty(), "without a whole text, so never checked: {endless:#?}");
     assert!(wrong.is_empty(), "{} are wrong: {wrong:#?}", wrong.len());
 }
 

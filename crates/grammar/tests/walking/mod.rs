@@ -53,6 +53,9 @@ const CLOSING: &[&str] = &[
     "\"", "}", "]", "\"}", "\"]", ":", ": ", ",", ", ", "0", "1", "a", "null", ".", "@", "b", "c",
 ];
 
+/// What patterns of strings may want before their end; one is tried now and then.
+const WANTED: &[&str] = &["abc", "b", "@", ".", "5"];
+
 /// Draws `wild` tokens by taste, then up to `tame` that lead to an end. An error is a broken
 /// promise of the matcher.
 pub fn walk(
@@ -85,7 +88,13 @@ pub fn walk(
         } else if matcher.may_stop() && (!is_wild || random.below(8) == 0) {
             break true;
         } else {
-            let taste = if is_wild { taste } else { Taste::First(CLOSING) };
+            let taste = match is_wild {
+                true => taste,
+                false if random.below(3) == 0 => {
+                    Taste::First(&WANTED[random.below(WANTED.len())..])
+                }
+                false => Taste::First(CLOSING),
+            };
             let token = choose(&mut matcher, taste, &mut random);
             vec![token.map_err(|error| format!("{error} after {:?}", so_far()))?]
         };
