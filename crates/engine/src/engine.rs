@@ -254,6 +254,11 @@ impl<M: Forward + ?Sized> Engine<M> {
         self.scheduler.waiting()
     }
 
+    /// Whether a request has had no part in any step yet. False for those that are unknown.
+    pub fn is_waiting(&self, id: RequestId) -> bool {
+        self.scheduler.is_waiting(id)
+    }
+
     /// Blocks of the cache that no request uses. Some hold prefixes that a later request may find.
     pub fn free_blocks(&self) -> usize {
         self.scheduler.cache().free()

@@ -134,6 +134,13 @@ impl Scheduler {
         self.waiting.len()
     }
 
+    /// Whether no step has worked on a sequence yet.
+    pub fn is_waiting(&self, id: RequestId) -> bool {
+        let running = self.running.iter().map(|one| &one.sequence);
+        let mut all = running.chain(&self.waiting);
+        all.any(|sequence| sequence.id == id && sequence.started.is_none())
+    }
+
     pub fn running_mut(&mut self) -> &mut [Running] {
         &mut self.running
     }

@@ -90,6 +90,14 @@ impl ModelArguments {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// An object a line
+    Json,
+}
+
 #[derive(Args)]
 pub struct Serve {
     #[command(flatten)]
@@ -106,6 +114,9 @@ pub struct Serve {
     /// Longest sequence in tokens; as much as the model and the memory allow when not given
     #[arg(long, value_name = "TOKENS")]
     pub context: Option<usize>,
+    /// Requests that are answered together; further ones wait for their turn
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
     /// Folder in which the beginnings of prompts outlive a restart. Whoever can read it can learn
     /// what was asked
     #[arg(long, value_name = "DIR")]
@@ -123,6 +134,23 @@ pub struct Serve {
     /// TOML file that names servers of tools (MCP), for requests that ask for them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Longest time from a request to the end of its answer; as long as it takes when not given
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub request_timeout: Option<u32>,
+    /// Longest time that a request waits for its turn; as long as it takes when not given
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue_timeout: Option<u32>,
+    /// Log a line for each request, without what is asked or answered; only warnings are logged
+    /// when not given
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Send traces of requests to this collector of OpenTelemetry (http://127.0.0.1:4318); to that
+    /// of OTEL_EXPORTER_OTLP_ENDPOINT when not given, or to none
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
+    /// Put what is asked and answered into traces
+    #[arg(long)]
+    pub trace_content: bool,
     /// Folder for /v1/files and /v1/batches, which are refused when not given
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,

@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod fingerprint;
 mod locate;
+mod logging;
 mod memory;
 mod progress;
 mod pull;

@@ -22,6 +22,7 @@ use phial_text::Message;
 
 use crate::api_error::ApiError;
 use crate::engine_thread::{Submission, Update};
+use crate::exchange::Exchange;
 use crate::server::Server;
 use reader::Reader;
 
@@ -74,6 +75,8 @@ pub(crate) struct Prepared {
     requests: Vec<Request>,
     prompt_tokens: usize,
     readers: Vec<Reader>,
+    /// Roles and texts of the prompt, if an observer wants to know them.
+    said: Option<Vec<(String, String)>>,
 }
 
 impl Prepared {
@@ -98,14 +101,18 @@ impl Prepared {
         self.requests.extend(other.requests);
         self.readers.extend(other.readers);
         self.prompt_tokens += other.prompt_tokens;
+        self.said.iter_mut().for_each(|said| said.extend(other.said.iter().flatten().cloned()));
     }
 
     /// Gives the request to the engine.
     ///
     /// # Errors
     /// If the engine takes nothing now.
-    pub(crate) fn start(self, server: &Server) -> Result<Answer, ApiError> {
-        let submission = server.engine().submit(self.requests)?;
+    pub(crate) fn start(self, server: &Server, exchange: &Exchange) -> Result<Answer, ApiError> {
+        if let Some(said) = self.said {
+            exchange.asked(said);
+        }
+        let submission = server.engine().submit(self.requests, exchange)?;
         let prompt_logprobs = vec![Vec::new(); self.readers.len()];
         Ok(Answer { submission, readers: self.readers, ready: VecDeque::new(), prompt_logprobs })
     }
@@ -194,7 +201,7 @@ impl Answer {
                     continue;
                 }
                 // Not an answer.
-                Update::PromptHidden(_) => continue,
+                Update::Started | Update::PromptHidden(_) => continue,
                 Update::Token { token, text, logprobs } => {
                     reader.token(token, logprobs.as_ref());
                     reader.text(&text)

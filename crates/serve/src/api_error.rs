@@ -18,7 +18,13 @@ pub(crate) struct ApiError {
     status: StatusCode,
     object: ErrorObject,
     retry_after: Option<Duration>,
+    /// Whether trying again is worth it, where the status alone says something else to clients.
+    should_retry: Option<bool>,
 }
+
+/// The code of the error that an answer is; an extension of the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorCode(pub &'static str);
 
 /// How long to stay away from a server with a full queue: an answer takes seconds to minutes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -28,7 +34,7 @@ const INVALID: &str = "invalid_request_error";
 impl ApiError {
     fn new(status: StatusCode, kind: &'static str, code: &'static str, message: String) -> Self {
         let object = ErrorObject { message, kind, param: None, code: Some(code) };
-        Self { status, object, retry_after: None }
+        Self { status, object, retry_after: None, should_retry: None }
     }
 
     fn with_param(mut self, param: &str) -> Self {
@@ -74,6 +80,26 @@ impl ApiError {
     pub(crate) fn body_timeout() -> Self {
         let message = "The body of the request did not arrive in time.".to_owned();
         Self::new(StatusCode::REQUEST_TIMEOUT, INVALID, "request_timeout", message)
+    }
+
+    /// The answer took longer than the server lets one take. Asked again it would take as long, so
+    /// clients are told not to, though they try again after this status.
+    pub(crate) fn request_timeout() -> Self {
+        let message = "The request took longer than this server lets one take. Ask for fewer \
+                       tokens, or of less text."
+            .to_owned();
+        let status = StatusCode::REQUEST_TIMEOUT;
+        let error = Self::new(status, "server_error", "request_timeout", message);
+        Self { should_retry: Some(false), ..error }
+    }
+
+    /// The request waited for its turn longer than the server lets one wait.
+    pub(crate) fn queue_timeout() -> Self {
+        let message = "The server is busy: the request waited too long for its turn. Please try \
+                       again later."
+            .to_owned();
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "server_error", "queue_timeout", message).with_retry_after(RETRY_AFTER)
     }
 
     /// The connection broke within the body; hardly anyone is left to read this.
@@ -184,6 +210,13 @@ impl ApiError {
             let millis = HeaderValue::from(delay.as_millis() as u64);
             headers.insert("retry-after-ms", millis);
         }
+        if let Some(should_retry) = self.should_retry {
+            let value = if should_retry { "true" } else { "false" };
+            response.headers_mut().insert("x-should-retry", HeaderValue::from_static(value));
+        }
+        if let Some(code) = self.object.code {
+            response.extensions_mut().insert(ErrorCode(code));
+        }
         response
     }
 
@@ -197,7 +230,8 @@ impl From<InvalidRequest> for ApiError {
     fn from(error: InvalidRequest) -> Self {
         let InvalidRequest { message, param, code } = error;
         let object = ErrorObject { message, kind: INVALID, param, code };
-        Self { status: StatusCode::BAD_REQUEST, object, retry_after: None }
+        let status = StatusCode::BAD_REQUEST;
+        Self { status, object, retry_after: None, should_retry: None }
     }
 }
 
@@ -205,6 +239,8 @@ impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Full => Self::queue_full(),
+            SubmitError::TimedOut => Self::request_timeout(),
+            SubmitError::QueueTimedOut => Self::queue_timeout(),
             SubmitError::Stopped => Self::shutting_down(),
             SubmitError::Failed => Self::internal(),
         }

@@ -6,6 +6,7 @@ mod streamed;
 
 pub(crate) use convert::{ask, message, tools};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -16,6 +17,7 @@ use crate::answer::{self, End, ExternalCall, Input, Offer, Rounds};
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::clock::unix_seconds;
+use crate::exchange::Exchange;
 use crate::server::Server;
 
 /// What all parts of an answer share.
@@ -34,6 +36,7 @@ struct Head {
 /// Answers a chat.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -58,14 +61,8 @@ pub(crate) async fn create(
         logprobs: chat.logprobs,
         tools: chat.tools,
     };
-    tracing::debug!(
-        id = head.id,
-        prompt_tokens = head.prompt_tokens,
-        choices = head.choices,
-        streamed = chat.stream.is_some(),
-        "submitting"
-    );
-    let rounds = Rounds::start(&server, prepared, external)?;
+    exchange.answers(&head.model, &head.id, chat.stream.is_some());
+    let rounds = Rounds::start(&server, &exchange, prepared, external)?;
     match chat.stream {
         Some(options) => Ok(streamed::respond(&server, head, rounds, options)),
         None => Ok(plain::respond(head, rounds).await?.into_response()),

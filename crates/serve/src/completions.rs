@@ -6,6 +6,7 @@ mod legacy_logprobs;
 mod plain;
 mod streamed;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -15,6 +16,7 @@ use phial_openai::{ChunkUsage, Completion, CompletionChoice, Usage};
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::clock::unix_seconds;
+use crate::exchange::Exchange;
 use crate::server::Server;
 use crate::usage::UsageSum;
 
@@ -75,6 +77,7 @@ impl Head {
 /// Goes on with texts.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -89,14 +92,8 @@ pub(crate) async fn create(
         prompt_tokens: completions.prepared.prompt_tokens(),
         texts_per_prompt: completions.texts_per_prompt,
     };
-    tracing::debug!(
-        id = head.id,
-        prompt_tokens = head.prompt_tokens,
-        choices = completions.prepared.choices(),
-        streamed = completions.stream.is_some(),
-        "submitting"
-    );
-    let answer = completions.prepared.start(&server)?;
+    exchange.answers(&head.model, &head.id, completions.stream.is_some());
+    let answer = completions.prepared.start(&server, &exchange)?;
     let choices = completions.choices;
     match completions.stream {
         Some(options) => Ok(streamed::respond(&server, head, choices, answer, options)),

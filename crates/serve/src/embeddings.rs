@@ -3,16 +3,17 @@
 //! The models served here were made to write, not to embed. Their embedding of a text is the mean
 //! over its tokens of the last hidden state, scaled to length 1: what is usual for such models.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use phial_engine::{PromptReport, Request, TokenId};
 use phial_openai::{EmbeddingEncoding, EmbeddingList, EmbeddingRequest};
 
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::engine_thread::Update;
+use crate::exchange::Exchange;
 use crate::prompt_input::read_tokens;
 use crate::server::Server;
 
@@ -27,6 +28,7 @@ struct Prepared {
 /// Embeds texts.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<EmbeddingList>, ApiError> {
@@ -34,10 +36,10 @@ pub(crate) async fn create(
     let for_task = server.clone();
     let Prepared { inputs, encoding } = blocking(move || prepare(&for_task, &body)).await?;
     let prompt_tokens = inputs.iter().map(Vec::len).sum();
-    tracing::debug!(inputs = inputs.len(), prompt_tokens, "embedding");
+    exchange.answers(&server.model().id, "", false);
     let mut vectors = Vec::with_capacity(inputs.len());
     for inputs in inputs.chunks(INPUTS_AT_A_TIME.min(server.engine().requests_max())) {
-        vectors.extend(embed(&server, inputs).await?);
+        vectors.extend(embed(&server, &exchange, inputs).await?);
     }
     let model = server.model().id.clone();
     Ok(Json(EmbeddingList::new(vectors, encoding, model, prompt_tokens)))
@@ -60,20 +62,27 @@ fn prepare(server: &Server, body: &[u8]) -> Result<Prepared, ApiError> {
     Ok(Prepared { inputs, encoding: asked.encoding })
 }
 
-async fn embed(server: &Server, inputs: &[Vec<TokenId>]) -> Result<Vec<Vec<f32>>, ApiError> {
+async fn embed(
+    server: &Server,
+    exchange: &Exchange,
+    inputs: &[Vec<TokenId>],
+) -> Result<Vec<Vec<f32>>, ApiError> {
     let request = |tokens: &Vec<TokenId>| Request {
         tokens_max: Some(0),
         prompt_report: PromptReport::MeanHidden,
         ..Request::new(tokens.clone())
     };
-    let mut submission = server.engine().submit(inputs.iter().map(request).collect())?;
+    let mut submission = server.engine().submit(inputs.iter().map(request).collect(), exchange)?;
     let mut vectors = vec![Vec::new(); inputs.len()];
     while !submission.is_done() {
         let (index, update) = submission.next().await?;
         match update {
             Update::PromptHidden(mean) => vectors[index] = normalised(mean),
             Update::Rejected(rejected) => return Err(ApiError::from(&rejected)),
-            Update::PromptLogprobs(_) | Update::Token { .. } | Update::Finished { .. } => {}
+            Update::Started
+            | Update::PromptLogprobs(_)
+            | Update::Token { .. }
+            | Update::Finished { .. } => {}
         }
     }
     Ok(vectors)

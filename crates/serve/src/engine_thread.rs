@@ -18,6 +18,8 @@ use phial_model::Forward;
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::exchange::Exchange;
+
 pub(crate) use metrics::EngineMetrics;
 pub(crate) use submission::Submission;
 
@@ -74,6 +76,8 @@ struct Client {
 /// What a submission hears of one of its requests.
 #[derive(Debug)]
 pub(crate) enum Update {
+    /// The request has had its first part in a step.
+    Started,
     /// Log-probabilities of the next tokens of the prompt.
     PromptLogprobs(Vec<TokenLogprobs>),
     /// The mean of the hidden states of the prompt.
@@ -91,10 +95,27 @@ pub(crate) enum Update {
 pub(crate) enum SubmitError {
     #[error("the queue is full")]
     Full,
+    #[error("the request took too long")]
+    TimedOut,
+    #[error("the request waited too long")]
+    QueueTimedOut,
     #[error("the engine is stopped")]
     Stopped,
     #[error("the engine has failed")]
     Failed,
+}
+
+impl SubmitError {
+    /// As errors of the API name it.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Full => "rate_limit_exceeded",
+            Self::TimedOut => "request_timeout",
+            Self::QueueTimedOut => "queue_timeout",
+            Self::Stopped => "server_shutting_down",
+            Self::Failed => "internal_error",
+        }
+    }
 }
 
 impl EngineHandle {
@@ -169,14 +190,20 @@ impl EngineHandle {
         }
     }
 
-    /// Asks for all of `requests` or none; updates name them by their index.
-    pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Submission, SubmitError> {
+    /// Asks for all of `requests` or none; updates name them by their index. `exchange` says how
+    /// long it may take, and is told what comes of it.
+    pub(crate) fn submit(
+        &self,
+        requests: Vec<Request>,
+        exchange: &Exchange,
+    ) -> Result<Submission, SubmitError> {
         let count = requests.len();
+        exchange.submitted(&requests);
         self.shared.admit(count)?;
         let first = self.shared.next_ticket.fetch_add(count as u64, Ordering::Relaxed);
         let (sender, updates) = unbounded_channel();
         // From here on the submission gives the places back, whatever happens.
-        let submission = Submission::new(self.clone(), first, count, updates);
+        let submission = Submission::new(self.clone(), exchange.clone(), first, count, updates);
         for (index, request) in requests.into_iter().enumerate() {
             let ticket = Ticket(first + index as u64);
             let timing = metrics::Timing::new(request.prompt.len());

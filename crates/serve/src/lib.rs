@@ -8,7 +8,8 @@
 //! dialects share: from an ask to the events of an answer) and `engine_thread` (the only thing
 //! that touches the engine). Another dialect is another module beside `chat`.
 //!
-//! Logs tell ids, routes, states and times; never what a prompt or an answer says.
+//! Logs tell ids, routes, states and times; never what a prompt or an answer says. An [`Observer`]
+//! hears of every request, and of what was said only when it asks for it.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod clock;
 mod completions;
 mod embeddings;
 mod engine_thread;
+mod exchange;
 mod external;
 mod files;
 mod grammars;
@@ -31,6 +33,7 @@ mod lists;
 mod messages;
 mod metrics;
 mod models;
+mod observer;
 mod prompt_input;
 mod response_headers;
 mod response_store;
@@ -48,6 +51,7 @@ mod usage;
 pub use engine_thread::{EngineHandle, EngineState};
 pub use external::{ExternalError, ExternalFuture, ExternalTool, ExternalTools};
 pub use limits::Limits;
+pub use observer::{Content, FinishedRequest, Generation, Observer, Outcome};
 pub use router::{router, routes};
 pub use server::{Cors, ServedModel, Server, ServerOptions};
 pub use serving::serve;

@@ -10,6 +10,10 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Time in which a body must have arrived, so that a stalled client holds nothing for ever.
     pub body_time_max: Duration,
+    /// Time from the arrival of a request to the end of its answer; `None`: as long as it takes.
+    pub request_time_max: Option<Duration>,
+    /// Time that a request may wait for its turn in the engine; `None`: as long as it takes.
+    pub queue_time_max: Option<Duration>,
     /// Messages of a chat: each costs some bookkeeping beyond its text.
     pub messages_max: usize,
     /// Choices (`n`) of a request: each is a sequence of its own in the engine.
@@ -34,6 +38,8 @@ impl Default for Limits {
         Self {
             body_bytes_max: 16 * MIB,
             body_time_max: Duration::from_secs(60),
+            request_time_max: None,
+            queue_time_max: None,
             messages_max: 4096,
             choices_max: 8,
             stop_string_bytes_max: 256,

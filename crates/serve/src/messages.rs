@@ -3,17 +3,18 @@
 mod plain;
 mod streamed;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use phial_openai::{InvalidRequest, MessagesErrorBody, MessagesRequest, StopReason, TokenCount};
 
 use crate::answer::{self, Ask, End, Input, Prepared};
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::chat;
+use crate::exchange::Exchange;
 use crate::sampling::sampling_options;
 use crate::server::Server;
 
@@ -47,6 +48,7 @@ struct Head {
 /// Answers with a message.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, MessagesFailure> {
@@ -58,8 +60,8 @@ pub(crate) async fn create(
         model: server.model().id.clone(),
         prompt_tokens: prepared.prompt_tokens(),
     };
-    tracing::debug!(id = head.id, prompt_tokens = head.prompt_tokens, stream, "submitting");
-    let answer = prepared.start(&server)?;
+    exchange.answers(&head.model, &head.id, stream);
+    let answer = prepared.start(&server, &exchange)?;
     if stream {
         return Ok(streamed::respond(&server, head, answer));
     }

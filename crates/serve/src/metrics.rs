@@ -51,6 +51,7 @@ fn register_engine(registry: &mut Registry, engine: &EngineMetrics) {
         requests_running,
         requests_waiting,
         kv_usage,
+        kv_limit,
         prompt_tokens,
         prefix_queries,
         prefix_hits,
@@ -70,6 +71,8 @@ fn register_engine(registry: &mut Registry, engine: &EngineMetrics) {
     names.add("phial_requests_waiting", "vllm:num_requests_waiting", help, requests_waiting);
     let help = "Share of the key-value cache that requests hold, 0 to 1";
     names.add("phial_kv_cache_usage_ratio", "vllm:kv_cache_usage_perc", help, kv_usage);
+    let help = "Bytes that keys and values may take";
+    names.0.register("phial_kv_cache_limit_bytes", help, kv_limit.clone());
     let help = "Tokens of prompts read";
     names.add("phial_prompt_tokens", "vllm:prompt_tokens", help, prompt_tokens);
     let help = "Tokens of prompts looked for in the cache";

@@ -4,11 +4,11 @@ mod draft;
 mod stored;
 mod streamed;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use phial_openai::{
     InvalidRequest, Item, Message, ResponseObject, ResponsesRequest, Role, SamplingFields,
     conversation,
@@ -19,6 +19,7 @@ use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::chat;
 use crate::clock::unix_seconds;
+use crate::exchange::Exchange;
 use crate::response_store::StoredResponse;
 use crate::sampling::sampling_options;
 use crate::server::Server;
@@ -38,20 +39,16 @@ struct PreparedResponse {
 /// Answers with a response.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
     let for_task = server.clone();
     let asked = blocking(move || prepare(&for_task, &body)).await?;
-    tracing::debug!(
-        id = asked.response.id,
-        prompt_tokens = asked.prepared.prompt_tokens(),
-        streamed = asked.stream,
-        "submitting"
-    );
+    exchange.answers(&server.model().id, &asked.response.id, asked.stream);
     let draft = Draft::new(asked.response, asked.prepared.prompt_tokens());
-    let mut answer = asked.prepared.start(&server)?;
+    let mut answer = asked.prepared.start(&server, &exchange)?;
     if asked.stream {
         return Ok(streamed::respond(&server, draft, answer, asked.input));
     }

@@ -16,6 +16,7 @@ use crate::grammars::Grammars;
 use crate::ids::Ids;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::observer::Observer;
 use crate::response_store::ResponseStore;
 use crate::storage::Storage;
 
@@ -69,6 +70,8 @@ pub struct ServerOptions {
     pub constrain_free_calls: bool,
     /// Tools that the server runs itself, for requests that ask for them.
     pub external_tools: Option<Arc<dyn ExternalTools>>,
+    /// Who hears of requests that are over, beside the log.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Default for ServerOptions {
@@ -82,6 +85,7 @@ impl Default for ServerOptions {
             shutdown_grace: Duration::from_secs(30),
             constrain_free_calls: true,
             external_tools: None,
+            observer: None,
         }
     }
 }
@@ -137,6 +141,11 @@ impl Server {
 
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.0.options
+    }
+
+    /// Whether an observer wants to know what is said.
+    pub(crate) fn wants_content(&self) -> bool {
+        self.0.options.observer.as_ref().is_some_and(|observer| observer.wants_content())
     }
 
     /// Where files and batches lie.

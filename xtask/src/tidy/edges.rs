@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["phial-openai", "phial-engine", "phial-grammar", "phial-text", "phial-model"],
     ),
     ("phial-mcp", &["phial-serve"]),
+    ("phial-telemetry", &["phial-serve"]),
     ("phial", &["*"]),
     ("xtask", &[]),
 ];

@@ -216,6 +216,7 @@ impl MessagesErrorBody {
             403 => "permission_error",
             404 => "not_found_error",
             413 => "request_too_large",
+            408 => "timeout_error",
             429 => "rate_limit_error",
             503 => "overloaded_error",
             500.. => "api_error",

@@ -7,19 +7,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use phial_engine::{Engine, Limits};
 use phial_model::{Forward, Model, Precision};
 use phial_prefixes::DiskPrefixes;
 use phial_serve::{
-    Cors, EngineHandle, ExternalTools, ServedModel, Server, ServerOptions, Storage, StorageLimits,
+    Cors, EngineHandle, ExternalTools, Observer, ServedModel, Server, ServerOptions, Storage,
+    StorageLimits,
 };
+use phial_telemetry::{Destination, Traces};
+use phial_text::Tokenizer;
 use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
 use crate::fingerprint::fingerprint;
 use crate::locate::locate;
-use crate::{cli, memory};
+use crate::logging::say;
+use crate::{cli, logging, memory};
 
 /// The share of the memory that is free after loading that keys and values may take.
 const CACHE_SHARE: f64 = 0.6;
@@ -34,7 +38,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 const TOOLS_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub fn run(arguments: &cli::Serve) -> Result<()> {
-    log_to_stderr();
+    logging::start(arguments.log_format);
+    let traces = traces(arguments)?;
     let tools = arguments.config.as_deref().map(servers_of_tools).transpose()?;
     let storage = arguments.files.as_deref().map(open_storage).transpose()?;
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
@@ -43,26 +48,10 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     let context = arguments.context.unwrap_or_else(|| model.context_max());
     model.choose_kv(arguments.model.kv_element(), context)?;
     let template = text.template.context("the model has no chat template, and chat needs one")?;
-    let limits = Limits {
-        draft_tokens_max: usize::from(arguments.draft_tokens),
-        ..limits(&model, arguments.context)
-    };
-    let store = prefix_store(arguments, &located.path, &model)?;
     let compute = model.compute().clone();
     let kv_element = model.kv_layout().element;
-    let model: Arc<dyn Forward> = Arc::new(model);
-    let mut engine = Engine::new(model, Some(Arc::clone(&text.tokenizer)), limits, entropy())?;
-    if let Some(store) = store {
-        engine = engine.with_prefix_store(Box::new(store));
-    }
+    let engine = engine(arguments, &located.path, model, &text.tokenizer)?;
     let context = engine.context_tokens();
-    let model_context = engine.model().context_max();
-    if context < arguments.context.unwrap_or(model_context).min(model_context) {
-        eprintln!(
-            "the model's context is {model_context} tokens; the memory that is free has room for \
-             the keys and values of {context}"
-        );
-    }
     let name = arguments.served_name.clone().unwrap_or(located.name);
     let served = ServedModel {
         id: name.clone(),
@@ -72,23 +61,24 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         stop_tokens: text.stop_tokens,
         context_tokens: context,
     };
-    let cors = if arguments.cors { Cors::AnyOrigin } else { Cors::Off };
-    let shutdown_grace = SHUTDOWN_GRACE;
-    let external_tools = tools.clone().map(|tools| tools as Arc<dyn ExternalTools>);
-    let options =
-        ServerOptions { cors, storage, shutdown_grace, external_tools, ..ServerOptions::default() };
-    eprintln!(
+    let options = ServerOptions {
+        storage,
+        external_tools: tools.clone().map(|tools| tools as Arc<dyn ExternalTools>),
+        observer: traces.clone().map(|traces| traces as Arc<dyn Observer>),
+        ..options(arguments)
+    };
+    say(&format!(
         "{name}: context {context} tokens, keys and values in {}, {} threads, {}",
         kv_element.name(),
         compute.pool.threads(),
         compute.tier
-    );
+    ));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start the server's threads")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let listener = listen(&arguments.host, arguments.port).await?;
         let address = listener.local_addr().context("cannot read the address")?;
         // Before anybody can know that the server runs.
@@ -100,7 +90,69 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         let _ = greet(address, &name);
         let server = Server::new(served, EngineHandle::start(engine), options);
         phial_serve::serve(server, listener, stop).await.context("the server stopped")
-    })
+    });
+    if let Some(error) = traces.and_then(|traces| traces.end().err()) {
+        tracing::warn!(%error, "the last traces are lost");
+    }
+    served
+}
+
+/// The engine, with all that its limits follow from.
+fn engine(
+    arguments: &cli::Serve,
+    path: &Path,
+    model: Model,
+    tokenizer: &Arc<Tokenizer>,
+) -> Result<Engine<dyn Forward>> {
+    let limits = Limits {
+        draft_tokens_max: usize::from(arguments.draft_tokens),
+        running_max: usize::from(arguments.parallel),
+        ..limits(&model, arguments.context)
+    };
+    let store = prefix_store(arguments, path, &model)?;
+    let model: Arc<dyn Forward> = Arc::new(model);
+    let mut engine = Engine::new(model, Some(Arc::clone(tokenizer)), limits, entropy())?;
+    if let Some(store) = store {
+        engine = engine.with_prefix_store(Box::new(store));
+    }
+    let context = engine.context_tokens();
+    let model_context = engine.model().context_max();
+    if context < arguments.context.unwrap_or(model_context).min(model_context) {
+        say(&format!(
+            "the model's context is {model_context} tokens; the memory that is free has room for \
+             the keys and values of {context}"
+        ));
+    }
+    Ok(engine)
+}
+
+/// How to serve, as far as flags alone say it.
+fn options(arguments: &cli::Serve) -> ServerOptions {
+    let seconds = |seconds: Option<u32>| seconds.map(|count| Duration::from_secs(count.into()));
+    ServerOptions {
+        cors: if arguments.cors { Cors::AnyOrigin } else { Cors::Off },
+        shutdown_grace: SHUTDOWN_GRACE,
+        limits: phial_serve::Limits {
+            request_time_max: seconds(arguments.request_timeout),
+            queue_time_max: seconds(arguments.queue_timeout),
+            ..phial_serve::Limits::default()
+        },
+        ..ServerOptions::default()
+    }
+}
+
+/// Where traces go, if anybody wants them.
+fn traces(arguments: &cli::Serve) -> Result<Option<Arc<Traces>>> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let Some(destination) = Destination::find(arguments.otlp.as_deref(), variable)? else {
+        ensure!(!arguments.trace_content, "--trace-content needs a collector; name one by --otlp");
+        return Ok(None);
+    };
+    let options = phial_telemetry::Options {
+        content: arguments.trace_content,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    Ok(Some(Arc::new(Traces::start(&destination, &options)?)))
 }
 
 /// The folder of `--prefix-cache`, if there is one.
@@ -113,7 +165,7 @@ fn prefix_store(
     let fingerprint = fingerprint(path, model)?;
     let store = DiskPrefixes::open(folder, fingerprint, arguments.prefix_cache_size)?;
     let (blocks, bytes) = (store.blocks(), memory::show(store.bytes()));
-    eprintln!("prefixes in {}: {blocks} blocks, {bytes}", folder.display());
+    say(&format!("prefixes in {}: {blocks} blocks, {bytes}", folder.display()));
     Ok(Some(store))
 }
 
@@ -129,7 +181,7 @@ fn servers_of_tools(file: &Path) -> Result<Arc<phial_mcp::Servers>> {
 async fn connect(tools: &phial_mcp::Servers) -> Result<()> {
     let counts = tokio::time::timeout(TOOLS_TIME_MAX, tools.connect());
     for (label, count) in counts.await.context("the servers of tools do not answer")?? {
-        eprintln!("tools of '{label}': {count}");
+        say(&format!("tools of '{label}': {count}"));
     }
     Ok(())
 }
@@ -200,12 +252,6 @@ fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PHIAL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-}
-
 /// Listens from here on for Ctrl-C and the signal that service managers send; what is returned is
 /// ready when one of them came.
 #[cfg(unix)]
@@ -236,5 +282,6 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
 }
 
 fn say_stopping() {
-    eprintln!("stopping: running answers have {} seconds to end", SHUTDOWN_GRACE.as_secs());
+    let seconds = SHUTDOWN_GRACE.as_secs();
+    say(&format!("stopping: running answers have {seconds} seconds to end"));
 }

@@ -19,6 +19,7 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     let model = server.model();
     let vocabulary = model.tokenizer.vocabulary_size();
     check_logit_bias(&ask.sampling, vocabulary)?;
+    let said = server.wants_content().then(|| said(server, &ask.input));
     let Ask { input, input_field, .. } = ask;
     let (prompt, tools) = match input {
         Input::Tokens(tokens) => (tokens, None),
@@ -62,7 +63,20 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     }
     let reader = || Reader::new(server, tools.as_ref(), ask.logprobs.is_some());
     let readers = (0..ask.choices).map(|_| reader()).collect();
-    Ok(Prepared { requests, prompt_tokens, readers })
+    Ok(Prepared { requests, prompt_tokens, readers, said })
+}
+
+/// Roles and texts of a prompt.
+fn said(server: &Server, input: &Input) -> Vec<(String, String)> {
+    match input {
+        Input::Tokens(tokens) => {
+            vec![("user".to_owned(), server.model().tokenizer.decode(tokens, false))]
+        }
+        Input::Chat { messages, .. } => {
+            let said = messages.iter().map(|said| (said.role.clone(), said.content.clone()));
+            said.collect()
+        }
+    }
 }
 
 /// The prompt that a conversation becomes.

@@ -10,11 +10,13 @@ use tokio::task::JoinHandle;
 use super::offer::{ExternalCall, Offer};
 use super::{Answer, Ask, End, Event, Input, Prepared, ToolChoice, prepare};
 use crate::api_error::ApiError;
+use crate::exchange::Exchange;
 use crate::server::Server;
 
 /// An answer, with all its rounds. Dropping it cancels what is not done.
 pub(crate) struct Rounds {
     server: Server,
+    exchange: Exchange,
     /// Between two rounds there is none.
     answer: Option<Answer>,
     /// Present if the server may run tools; then there is one choice.
@@ -69,6 +71,7 @@ impl Rounds {
     /// If the engine takes nothing now.
     pub(crate) fn start(
         server: &Server,
+        exchange: &Exchange,
         prepared: Prepared,
         external: Option<(Offer, Ask)>,
     ) -> Result<Self, ApiError> {
@@ -85,7 +88,8 @@ impl Rounds {
         });
         Ok(Self {
             server: server.clone(),
-            answer: Some(prepared.start(server)?),
+            exchange: exchange.clone(),
+            answer: Some(prepared.start(server, exchange)?),
             external,
             working: None,
             ready: VecDeque::new(),
@@ -108,7 +112,8 @@ impl Rounds {
                 return Ok(Some(step));
             }
             if let Some(working) = &mut self.working {
-                let result = (&mut working.0).await;
+                let result = self.exchange.within(&mut working.0).await;
+                let result = result.map_err(|_| ApiError::request_timeout())?;
                 self.working = None;
                 let (ask, prepared, calls) = result.map_err(|_| {
                     tracing::error!("running external tools panicked");
@@ -117,7 +122,7 @@ impl Rounds {
                 self.ready.extend(calls.into_iter().map(|call| (0, Step::External(call))));
                 self.later_prompt_tokens += prepared.prompt_tokens();
                 self.external.iter_mut().for_each(|external| external.ask = ask.clone());
-                self.answer = Some(prepared.start(&self.server)?);
+                self.answer = Some(prepared.start(&self.server, &self.exchange)?);
                 continue;
             }
             let Some(answer) = &mut self.answer else { return Ok(None) };

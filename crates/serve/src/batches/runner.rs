@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use super::input::{self, Lines};
 use crate::clock::unix_seconds;
 use crate::engine_thread::EngineState;
+use crate::exchange::Unhurried;
 use crate::server::Server;
 use crate::storage::{Progress, Storage};
 
@@ -195,6 +196,7 @@ impl Run<'_> {
         loop {
             let request = Request::post(endpoint)
                 .header("content-type", "application/json")
+                .extension(Unhurried)
                 .body(Body::from(body.clone()))
                 .unwrap_or_default();
             let Ok(response) = self.routes.clone().oneshot(request).await;

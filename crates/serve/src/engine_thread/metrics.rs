@@ -40,6 +40,8 @@ pub(crate) struct EngineMetrics {
     pub requests_waiting: Gauge,
     /// Share of the blocks that requests hold.
     pub kv_usage: Gauge<f64, AtomicU64>,
+    /// Bytes that keys and values may take.
+    pub kv_limit: Gauge,
     pub prompt_tokens: Counter,
     /// Tokens of prompts of requests that ended, and those of them that were in the cache.
     pub prefix_queries: Counter,
@@ -62,6 +64,7 @@ impl EngineMetrics {
             requests_running: Gauge::default(),
             requests_waiting: Gauge::default(),
             kv_usage: Gauge::default(),
+            kv_limit: Gauge::default(),
             prompt_tokens: Counter::default(),
             prefix_queries: Counter::default(),
             prefix_hits: Counter::default(),
@@ -81,6 +84,8 @@ impl EngineMetrics {
     pub(super) fn observe<M: Forward + ?Sized>(&self, engine: &Engine<M>) {
         self.requests_running.set(engine.running() as i64);
         self.requests_waiting.set(engine.waiting() as i64);
+        let block_bytes = engine.model().kv_layout().block_bytes();
+        self.kv_limit.set((engine.total_blocks() * block_bytes) as i64);
         let total = engine.total_blocks().max(1) as f64;
         self.kv_usage.set(1.0 - engine.free_blocks() as f64 / total);
     }

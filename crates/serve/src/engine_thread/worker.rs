@@ -23,6 +23,7 @@ pub(super) fn run<M: Forward + ?Sized>(
         shared,
         clients: HashMap::new(),
         tickets: HashMap::new(),
+        unstarted: Vec::new(),
         started: Instant::now(),
     };
     // The engine is not used again after a panic, so it does not matter how it was left.
@@ -43,6 +44,8 @@ struct Worker<'a, M: Forward + ?Sized> {
     shared: &'a Shared,
     clients: HashMap<RequestId, (Ticket, Client)>,
     tickets: HashMap<Ticket, RequestId>,
+    /// Requests whose clients have not heard that it begins.
+    unstarted: Vec<RequestId>,
     started: Instant,
 }
 
@@ -60,6 +63,7 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
         while self.take_commands(idle) == Order::Go {
             let progress = self.engine.step(self.started.elapsed(), &mut events);
             idle = progress == Progress::Idle;
+            self.tell_started();
             for event in events.drain(..) {
                 self.deliver(event);
             }
@@ -111,11 +115,24 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
     fn submit(&mut self, ticket: Ticket, request: Request, client: Client) {
         match self.engine.submit(request, self.started.elapsed()) {
             Ok(id) => {
+                self.unstarted.push(id);
                 self.tickets.insert(ticket, id);
                 self.clients.insert(id, (ticket, client));
             }
             Err(rejected) => client.send(Update::Rejected(rejected)),
         }
+    }
+
+    fn tell_started(&mut self) {
+        let mut unstarted = std::mem::take(&mut self.unstarted);
+        unstarted.retain(|&id| {
+            let waits = self.engine.is_waiting(id);
+            if !waits {
+                self.send(id, Update::Started);
+            }
+            waits
+        });
+        self.unstarted = unstarted;
     }
 
     fn send(&self, id: RequestId, update: Update) {

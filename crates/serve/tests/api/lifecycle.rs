@@ -68,6 +68,107 @@ async fn closing_the_connection_cancels() {
     }
 }
 
+/// The prompt is read in parts; what is left of it is not read for a client that is gone.
+#[tokio::test]
+async fn closing_the_connection_cancels_while_the_prompt_is_read() {
+    let limits = phial_engine::Limits { step_tokens_max: 8, ..fake::engine_limits() };
+    let server = fake::server(Duration::from_millis(20), limits, ServerOptions::default());
+    let (address, _stop, _task) = bind(&server).await;
+    let prompt = "long ".repeat(90);
+    for streamed in [false, true] {
+        let started = Instant::now();
+        let stream = connect(address, &chat(&prompt, json!({"stream": streamed}))).await;
+        wait_active(&server, 1).await;
+        drop(stream);
+        wait_active(&server, 0).await;
+        // All of it takes more than a second.
+        assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
+    }
+    let text = String::from_utf8(get(&server, "/metrics").await.body).expect("UTF-8");
+    for line in [
+        "phial_generation_tokens_total{model_name=\"fake/echo\"} 0",
+        "phial_requests_finished_total{model_name=\"fake/echo\",finished_reason=\"abort\"} 2",
+        "phial_kv_cache_usage_ratio{model_name=\"fake/echo\"} 0.0",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}
+
+/// What client number `index` does with its answer before it closes the connection.
+async fn come_and_go(address: SocketAddr, index: u64) {
+    let mix = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let content = match mix % 4 {
+        0 => "Hello".to_owned(),
+        1 => "forever".to_owned(),
+        2 => "long ".repeat(60),
+        _ => format!("forever {index}"),
+    };
+    let more = json!({"stream": mix % 8 < 5, "n": 1 + mix / 8 % 2, "max_tokens": 20});
+    let mut stream = connect(address, &chat(&content, more)).await;
+    let bytes = match mix / 16 % 4 {
+        // At once; within the head; within the answer; after its end.
+        0 => 0,
+        1 => 20,
+        2 => 600,
+        _ => 1 << 20,
+    };
+    let mut read = 0;
+    let mut buffer = [0; 256];
+    while read < bytes {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => read += count,
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_come_and_go_leave_nothing_behind() {
+    const CLIENTS: u64 = 240;
+    let limits = phial_engine::Limits {
+        step_tokens_max: 32,
+        waiting_max: 20,
+        // A few sequences at a time, so that some have to make room.
+        kv_bytes_max: 24 << 10,
+        ..fake::engine_limits()
+    };
+    let server = fake::server(Duration::from_micros(300), limits, ServerOptions::default());
+    let (address, _stop, _task) = bind(&server).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for index in 0..CLIENTS {
+        clients.spawn(come_and_go(address, index));
+        if clients.len() == 24 {
+            clients.join_next().await.expect("a client").expect("no panic");
+        }
+    }
+    while let Some(client) = clients.join_next().await {
+        client.expect("no panic");
+    }
+    wait_active(&server, 0).await;
+    let text = String::from_utf8(get(&server, "/metrics").await.body).expect("UTF-8");
+    for name in ["requests_running", "requests_waiting"] {
+        assert!(text.contains(&format!("phial_{name}{{model_name=\"fake/echo\"}} 0\n")), "{text}");
+    }
+    assert!(text.contains("phial_kv_cache_usage_ratio{model_name=\"fake/echo\"} 0.0\n"), "{text}");
+    // Some were answered, some were turned away, and many left early.
+    for part in ["finished_reason=\"stop\"}", "finished_reason=\"abort\"}"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    // Every place is free: as many requests are let in as at the beginning.
+    let places = server.engine().requests_max();
+    let body = chat("forever", json!({"stream": true})).to_string().into_bytes();
+    let mut held = Vec::new();
+    for _ in 0..places {
+        let response = begin(&server, "POST", "/v1/chat/completions", body.clone()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        held.push(response);
+    }
+    let response = begin(&server, "POST", "/v1/chat/completions", body).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    drop(held);
+    wait_active(&server, 0).await;
+}
+
 #[tokio::test]
 async fn headers_come_before_the_first_token() {
     let server = slow_server(400);
