@@ -2,14 +2,12 @@
 //! clients talk to it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::server::Server;
 use crate::workspace::Workspace;
 use crate::{node, process, python};
 
@@ -21,6 +19,7 @@ const CLIENTS: &[&str] =
 const ROUTE_CLIENTS: &[&str] = &[
     "crates/serve/tests/clients/openai_routes.py",
     "crates/serve/tests/clients/anthropic_client.py",
+    "crates/serve/tests/clients/protocol_cases.py",
 ];
 
 /// Clients whose packages do not go together with those of the others.
@@ -43,12 +42,6 @@ const SCRIPTED: (&str, &str) = ("scripted", "scripted/phi4");
 
 /// Small enough to be pulled and run anywhere.
 const MODEL: &str = "starter";
-
-/// What the server prints before its address.
-const LISTENING: &str = "listening on ";
-
-/// Patience for the server to load the starter.
-const START_TIME_MAX: Duration = Duration::from_secs(120);
 
 pub fn check(workspace: &Workspace) -> Result<()> {
     let python = python::environment(workspace, "venv", "xtask/requirements.txt")?;
@@ -111,86 +104,4 @@ fn release_example(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     process::run(command.args(["build", "--release", "-p", "phial-serve", "--example", name]))?;
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     Ok(workspace.target.join("release").join("examples").join(file))
-}
-
-/// A running server; ends with its value.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(mut command: Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            command.spawn().with_context(|| format!("cannot run {}", process::shown(&command)))?;
-        let (sender, lines) = mpsc::channel();
-        forward(child.stdout.take(), sender.clone());
-        forward(child.stderr.take(), sender);
-        let mut server = Self { child, address: String::new() };
-        let deadline = Instant::now() + START_TIME_MAX;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match lines.recv_timeout(left) {
-                Ok(line) => {
-                    if let Some(address) = address(&line) {
-                        server.address = address;
-                        return Ok(server);
-                    }
-                }
-                Err(_) => bail!("the server printed no '{LISTENING}http://…'"),
-            }
-        }
-    }
-}
-
-impl Server {
-    /// Runs a client, a script of the workspace, against the server.
-    fn drive(&self, workspace: &Workspace, python: &Path, client: &str, model: &str) -> Result<()> {
-        println!("{client} against {}", self.address);
-        let mut command = Command::new(python);
-        // What a client leaves behind is no part of the tree.
-        command.current_dir(&workspace.target).arg(workspace.root.join(client));
-        process::run(command.arg(format!("{}/v1", self.address)).arg(model))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself; there is nothing to do about either failure.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Prints every line of a stream and passes it on, also after nobody listens any more: a server
-/// whose output is not read stops at a full pipe.
-fn forward(stream: Option<impl Read + Send + 'static>, sender: Sender<String>) {
-    let Some(stream) = stream else { return };
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            println!("  server: {line}");
-            let _ = sender.send(line);
-        }
-    });
-}
-
-/// `http://127.0.0.1:8080` out of `listening on http://127.0.0.1:8080 …`.
-fn address(line: &str) -> Option<String> {
-    let rest = line.split_once(LISTENING)?.1;
-    let address = rest.split_whitespace().next()?.trim_end_matches(['/', '.', ',']);
-    address.starts_with("http://").then(|| address.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_read_off_the_servers_line() {
-        let line = "phial is listening on http://127.0.0.1:4711/ (starter)";
-        assert_eq!(address(line).as_deref(), Some("http://127.0.0.1:4711"));
-        assert_eq!(address("listening on a socket"), None);
-        assert_eq!(address("loading"), None);
-    }
 }

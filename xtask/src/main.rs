@@ -12,6 +12,8 @@ mod node;
 mod peers;
 mod process;
 mod python;
+mod server;
+mod serving;
 mod source;
 mod steps;
 mod supply_chain;
@@ -36,6 +38,9 @@ Usage: cargo xtask TASK
               [--phial PROGRAM]
                               speed beside llama.cpp on the same files, into bench/record/
                               (bench/README.md)
+  bench-serving [--model phi-4-mini|starter|FILE] [--only NAME,NAME] [--runs 3] [--threads 2]
+              [--streams 32] [--tokens 64] [--phial PROGRAM]
+                              a server under load: many streams, shared prefixes, guesses
 ";
 
 fn main() -> ExitCode {
@@ -80,6 +85,28 @@ fn run(arguments: &[String]) -> Result<bool> {
                 phial: options.text("--phial")?.map(PathBuf::from),
             };
             peers::run(&Workspace::open()?, &plan)?;
+            Ok(true)
+        }
+        "bench-serving" => {
+            options.allow(&[
+                "--model",
+                "--only",
+                "--runs",
+                "--threads",
+                "--streams",
+                "--tokens",
+                "--phial",
+            ])?;
+            let plan = serving::Plan {
+                model: options.text("--model")?.unwrap_or("phi-4-mini").to_owned(),
+                threads: options.number("--threads", 2)?,
+                runs: options.number("--runs", 3)?,
+                streams: options.number("--streams", 32)?,
+                tokens: options.number("--tokens", 64)?,
+                only: options.text("--only")?.map(str::to_owned),
+                phial: options.text("--phial")?.map(PathBuf::from),
+            };
+            serving::run(&Workspace::open()?, &plan)?;
             Ok(true)
         }
         peers::NEIGHBOUR_TASK => {

@@ -3,7 +3,7 @@
 //! `measures` lists what is measured and wanted, `trial` runs one process of one engine,
 //! `surroundings` disturbs it, `files` makes the models, `record` writes it all down.
 
-mod files;
+pub mod files;
 mod measures;
 mod record;
 mod surroundings;
