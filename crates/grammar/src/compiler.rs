@@ -10,13 +10,14 @@ use llguidance::{ParserFactory, TokenParser};
 use phial_text::{TokenId, Tokenizer};
 use serde_json::Value;
 
+use crate::answer_form::AnswerForm;
 use crate::grammar::Grammar;
 use crate::limits::{
     AUTOMATON_STATES_MAX, CHOICES_BYTES_MAX, CHOICES_MAX, COMPILE_FUEL, COMPILE_STACK_BYTES,
     GRAMMAR_SYMBOLS_MAX, LARK_BYTES_MAX, MASK_FUEL, MASK_ITEMS_MAX, REGEX_BYTES_MAX, ROW_ITEMS_MAX,
 };
 use crate::refused::{InvalidVocabulary, Refused};
-use crate::schema::{self, Whitespace};
+use crate::schema::{self, Unsaid, Whitespace};
 use crate::source::Source;
 use crate::tool_calls::{self, ToolCalls};
 use crate::vocabulary;
@@ -60,26 +61,22 @@ impl GrammarCompiler {
     }
 
     /// JSON text that is valid against `schema` (JSON Schema, draft 4 to 2020-12). Keys come in
-    /// the order of the schema; `, ` and `: ` are the only white space. Numbers that a schema
-    /// speaks of stay between -2^53 and 2^53, where every reader takes them exactly.
+    /// the order of the schema; `, ` and `: ` are the only white space. Numbers stay between -2^53
+    /// and 2^53, where every reader takes them exactly.
     ///
     /// # Errors
     /// The first keyword that is not enforced, with its place.
     pub fn json_schema(&self, schema: &Value) -> Result<Grammar, Refused> {
-        let enforced = schema::enforced(schema, Whitespace::Fixed)?;
-        self.compile(Source::Schema(enforced))
-            .map(|parser| Grammar::new(parser, None, Vec::new()))
-            .map_err(|error| schema::explain(schema, error, &|part| self.compile(part).err()))
+        self.schema_source(schema).map(|(_, parser)| Grammar::new(parser, None, Vec::new()))
     }
 
-    /// Any JSON object, with white space as writers of JSON use it.
+    /// Any JSON object, with white space as writers of JSON use it. Numbers are as in
+    /// [`Self::json_schema`].
     ///
     /// # Errors
     /// Only if the vocabulary cannot write JSON.
     pub fn json_object(&self) -> Result<Grammar, Refused> {
-        let schema = serde_json::json!({"type": "object"});
-        let enforced = schema::enforced(&schema, Whitespace::Indented)?;
-        self.grammar(Source::Schema(enforced))
+        self.answer(&AnswerForm::JsonObject)
     }
 
     /// Text that matches `pattern` as a whole, in the syntax of Rust's `regex` without anchors
@@ -88,8 +85,7 @@ impl GrammarCompiler {
     /// # Errors
     /// If the pattern cannot be compiled.
     pub fn regex(&self, pattern: &str) -> Result<Grammar, Refused> {
-        within("a regular expression", pattern.len(), REGEX_BYTES_MAX)?;
-        self.grammar(Source::Regex(pattern.to_owned()))
+        self.answer(&AnswerForm::Regex(pattern.to_owned()))
     }
 
     /// Text of the rule `start` of a grammar in llguidance's variant of Lark.
@@ -98,13 +94,7 @@ impl GrammarCompiler {
     /// If the grammar cannot be compiled, or holds a schema or options: those would escape the
     /// checks of [`Self::json_schema`].
     pub fn lark(&self, grammar: &str) -> Result<Grammar, Refused> {
-        within("a grammar", grammar.len(), LARK_BYTES_MAX)?;
-        for directive in ["%json", "%llguidance", "temperature=", "max_tokens="] {
-            if grammar.split_whitespace().collect::<String>().contains(directive) {
-                return Err(Refused::new(format!("{directive:?} is not allowed in a grammar")));
-            }
-        }
-        self.grammar(Source::Lark(grammar.to_owned()))
+        self.answer(&AnswerForm::Lark(grammar.to_owned()))
     }
 
     /// Exactly one of these texts.
@@ -112,17 +102,16 @@ impl GrammarCompiler {
     /// # Errors
     /// If there are none, too many, or an empty one.
     pub fn choice(&self, choices: &[String]) -> Result<Grammar, Refused> {
-        within("a choice", choices.len(), CHOICES_MAX)?;
-        within("a choice", choices.iter().map(String::len).sum(), CHOICES_BYTES_MAX)?;
-        if choices.is_empty() || choices.iter().any(String::is_empty) {
-            return Err(Refused::new("a choice needs texts to choose from, none of them empty"));
-        }
-        let mut pattern = String::new();
-        for choice in choices {
-            let separator = if pattern.is_empty() { "" } else { "|" };
-            let _ = write!(pattern, "{separator}{}", regex_syntax::escape(choice));
-        }
-        self.grammar(Source::Regex(format!("(?:{pattern})")))
+        self.answer(&AnswerForm::Choice(choices.to_vec()))
+    }
+
+    /// Text of this form.
+    ///
+    /// # Errors
+    /// What cannot be enforced of it.
+    pub fn answer(&self, form: &AnswerForm) -> Result<Grammar, Refused> {
+        let (_, parser) = self.answer_source(form)?;
+        Ok(Grammar::new(parser, None, Vec::new()))
     }
 
     /// Calls of tools, as a dialect writes them.
@@ -130,22 +119,68 @@ impl GrammarCompiler {
     /// # Errors
     /// The first tool whose parameters must be enforced and are not, or a mistake in the request.
     pub fn tool_calls(&self, calls: &ToolCalls) -> Result<Grammar, Refused> {
-        let prepared = tool_calls::prepare(calls, &self.tokenizer, &|source| self.compile(source))?;
+        let compile = |source| self.compile(source);
+        let prepared = tool_calls::prepare(calls, false, &self.tokenizer, &compile)?;
         let parser = self.compile(Source::Lark(prepared.lark))?;
         Ok(Grammar::new(parser, prepared.trigger, prepared.left_open))
     }
 
-    fn grammar(&self, source: Source) -> Result<Grammar, Refused> {
-        Ok(Grammar::new(self.compile(source)?, None, Vec::new()))
+    /// Either text of this form, or calls of tools that the model is free to make: nothing else,
+    /// and not both.
+    ///
+    /// # Errors
+    /// As [`Self::answer`] and [`Self::tool_calls`]; the former name no tool.
+    pub fn answer_or_calls(
+        &self,
+        form: &AnswerForm,
+        calls: &ToolCalls,
+    ) -> Result<Grammar, Refused> {
+        let (answer, _) = self.answer_source(form)?;
+        let compile = |source| self.compile(source);
+        let prepared = tool_calls::prepare(calls, true, &self.tokenizer, &compile)?;
+        let answer = Box::new(answer);
+        let parser = self.compile(Source::Beside { calls: prepared.lark, answer })?;
+        Ok(Grammar::new(parser, None, prepared.left_open))
+    }
+
+    /// What the library is given for a form, and what it makes of that.
+    fn answer_source(&self, form: &AnswerForm) -> Result<(Source, TokenParser), Refused> {
+        let source = match form {
+            AnswerForm::JsonSchema(schema) => return self.schema_source(schema),
+            AnswerForm::JsonObject => {
+                let any = serde_json::json!({"type": "object"});
+                Source::Schema(schema::enforced(&any, Whitespace::Indented, Unsaid::Bounded)?)
+            }
+            AnswerForm::Regex(pattern) => {
+                within("a regular expression", pattern.len(), REGEX_BYTES_MAX)?;
+                Source::Regex(pattern.clone())
+            }
+            AnswerForm::Choice(choices) => Source::Regex(choice_pattern(choices)?),
+            AnswerForm::Lark(grammar) => {
+                check_lark(grammar)?;
+                Source::Lark(grammar.clone())
+            }
+        };
+        let parser = self.compile(source.clone())?;
+        Ok((source, parser))
+    }
+
+    fn schema_source(&self, schema: &Value) -> Result<(Source, TokenParser), Refused> {
+        let mut refused = None;
+        for unsaid in [Unsaid::Bounded, Unsaid::Open] {
+            let source = Source::Schema(schema::enforced(schema, Whitespace::Fixed, unsaid)?);
+            match self.compile(source.clone()) {
+                Ok(parser) => return Ok((source, parser)),
+                Err(error) => refused = Some(error),
+            }
+        }
+        let refused = refused.unwrap_or_else(|| Refused::new("it cannot be compiled"));
+        Err(schema::explain(schema, refused, &|part| self.compile(part).err()))
     }
 
     /// Runs the library, on a stack that what is allowed in cannot exhaust.
     fn compile(&self, source: Source) -> Result<TokenParser, Refused> {
-        let grammar = match source {
-            Source::Schema(schema) => TopLevelGrammar::from_json_schema(schema),
-            Source::Regex(pattern) => TopLevelGrammar::from_regex(&pattern),
-            Source::Lark(grammar) => TopLevelGrammar::from_lark(grammar),
-        };
+        let grammar = source.into_grammar();
         let run = || self.compile_here(grammar);
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(COMPILE_STACK_BYTES);
@@ -171,6 +206,32 @@ impl GrammarCompiler {
         first.map_err(|_| Refused::new("no text satisfies it, or it is too complex"))?;
         Ok(parser)
     }
+}
+
+/// An expression for exactly these texts.
+fn choice_pattern(choices: &[String]) -> Result<String, Refused> {
+    within("a choice", choices.len(), CHOICES_MAX)?;
+    within("a choice", choices.iter().map(String::len).sum(), CHOICES_BYTES_MAX)?;
+    if choices.is_empty() || choices.iter().any(String::is_empty) {
+        return Err(Refused::new("a choice needs texts to choose from, none of them empty"));
+    }
+    let mut pattern = String::new();
+    for choice in choices {
+        let separator = if pattern.is_empty() { "" } else { "|" };
+        let _ = write!(pattern, "{separator}{}", regex_syntax::escape(choice));
+    }
+    Ok(format!("(?:{pattern})"))
+}
+
+/// Refuses what would escape the checks of schemas, or change more than the text.
+fn check_lark(grammar: &str) -> Result<(), Refused> {
+    within("a grammar", grammar.len(), LARK_BYTES_MAX)?;
+    for directive in ["%json", "%llguidance", "temperature=", "max_tokens="] {
+        if grammar.split_whitespace().collect::<String>().contains(directive) {
+            return Err(Refused::new(format!("{directive:?} is not allowed in a grammar")));
+        }
+    }
+    Ok(())
 }
 
 fn within(what: &str, size: usize, limit: usize) -> Result<(), Refused> {

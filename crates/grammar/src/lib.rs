@@ -41,6 +41,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answer_form;
 mod compiler;
 mod grammar;
 pub mod limits;
@@ -53,6 +54,7 @@ mod source;
 mod tool_calls;
 mod vocabulary;
 
+pub use answer_form::AnswerForm;
 pub use compiler::GrammarCompiler;
 pub use grammar::Grammar;
 pub use mask::{Allowed, Mask};

@@ -4,6 +4,7 @@
 //! has bounds that it gets wrong. So every schema is read here first, keyword by keyword: what is
 //! known to be enforced is written anew, in one form, and everything else is refused by name.
 
+mod explain;
 mod formats;
 mod keywords;
 mod numbers;
@@ -26,9 +27,24 @@ pub(crate) enum Whitespace {
     Indented,
 }
 
+/// What becomes of values that a schema says nothing about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsaid {
+    /// Their numbers are bounded like those that it speaks of: the library would write `1e400`,
+    /// which is JSON and for most readers infinite.
+    Bounded,
+    /// They are any JSON. For schemas that the library can take only so: it joins schemas part by
+    /// part, and two that describe any JSON, each by itself, have no last part.
+    Open,
+}
+
 /// The schema as the library is given it.
-pub(crate) fn enforced(schema: &Value, whitespace: Whitespace) -> Result<Value, Refused> {
-    let mut enforced = Reader::new(schema).read()?;
+pub(crate) fn enforced(
+    schema: &Value,
+    whitespace: Whitespace,
+    unsaid: Unsaid,
+) -> Result<Value, Refused> {
+    let mut enforced = Reader::new(schema, unsaid).read()?;
     // No schema of somebody else's gets here: the reader writes none.
     enforced.insert("x-guidance".to_owned(), options(whitespace));
     within_bytes(&enforced)?;
@@ -36,8 +52,8 @@ pub(crate) fn enforced(schema: &Value, whitespace: Whitespace) -> Result<Value, 
 }
 
 /// The schema, with objects being all that is valid.
-pub(crate) fn enforced_object(schema: &Value) -> Result<Value, Refused> {
-    let mut enforced = Reader::new(schema).read()?;
+pub(crate) fn enforced_object(schema: &Value, unsaid: Unsaid) -> Result<Value, Refused> {
+    let mut enforced = Reader::new(schema, unsaid).read()?;
     let definitions = enforced.shift_remove("$defs");
     let mut object = Map::new();
     object.insert("type".to_owned(), json!("object"));
@@ -81,5 +97,5 @@ pub(crate) fn explain(
     refused: Refused,
     compile: &dyn Fn(Source) -> Option<Refused>,
 ) -> Refused {
-    reader::explain(root, refused, compile)
+    explain::explain(root, refused, compile)
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::limits::{PARALLEL_CALLS_MAX, TOOL_NAME_BYTES_MAX, TOOLS_MAX};
 use crate::refused::Refused;
-use crate::schema::{self, Whitespace};
-use crate::source::Source;
+use crate::schema::{self, Unsaid, Whitespace};
+use crate::source::{ANSWER, Source};
 use crate::vocabulary::is_added;
 
 /// A function that the model may call.
@@ -104,15 +104,16 @@ pub(crate) struct Prepared {
     pub(crate) left_open: Vec<Refused>,
 }
 
-/// Writes the grammar; `compile` tries schemas out.
+/// Writes the grammar, which allows an answer beside calls or does not; `compile` tries schemas out.
 pub(crate) fn prepare(
     calls: &ToolCalls,
+    beside_answer: bool,
     tokenizer: &Tokenizer,
     compile: &dyn Fn(Source) -> Result<TokenParser, Refused>,
 ) -> Result<Prepared, Refused> {
     let tools = chosen(calls)?;
     let dialect = &calls.dialect;
-    let (trigger, open) = opening(calls, tokenizer)?;
+    let (trigger, open) = opening(calls, beside_answer, tokenizer)?;
     let mut left_open = Vec::new();
     let (mut first, mut next, mut rules) = (Vec::new(), Vec::new(), String::new());
     for (index, tool) in tools.iter().enumerate() {
@@ -120,7 +121,8 @@ pub(crate) fn prepare(
             Ok(schema) => schema,
             Err(refused) if calls.mode == CallMode::Auto && !tool.strict => {
                 left_open.push(refused);
-                schema::enforced(&json!({"type": "object"}), Whitespace::Fixed)?
+                let any = json!({"type": "object"});
+                schema::enforced(&any, Whitespace::Fixed, Unsaid::Bounded)?
             }
             Err(refused) => return Err(refused),
         };
@@ -156,6 +158,8 @@ pub(crate) fn prepare(
 enum Trigger {
     /// The calls are all there is.
     None,
+    /// The calls, or an answer that a grammar of its own describes.
+    Answer,
     /// A token, and the bytes of its spelling.
     Token(TokenId, usize),
     /// Text.
@@ -166,7 +170,7 @@ impl Trigger {
     /// Bytes at the beginning of the calls that were written before the grammar of calls begins.
     fn skipped(&self) -> usize {
         match self {
-            Self::None => 0,
+            Self::None | Self::Answer => 0,
             Self::Token(_, bytes) => *bytes,
             Self::Text(text) => text.len(),
         }
@@ -181,6 +185,7 @@ impl Trigger {
 
     fn start_rule(&self) -> String {
         match self {
+            Self::Answer => format!("start: calls | @{ANSWER}\n"),
             Self::None | Self::Token(..) => "start: calls\n".to_owned(),
             // Lazy: the head ends where the trigger first does, and no text goes on from there.
             Self::Text(text) => {
@@ -192,12 +197,17 @@ impl Trigger {
 }
 
 /// The trigger, and what is before the first call, the trigger included.
-fn opening<'c>(calls: &'c ToolCalls, tokenizer: &Tokenizer) -> Result<(Trigger, &'c str), Refused> {
+fn opening<'c>(
+    calls: &'c ToolCalls,
+    beside_answer: bool,
+    tokenizer: &Tokenizer,
+) -> Result<(Trigger, &'c str), Refused> {
     let ToolDialect { trigger, open, call, .. } = &calls.dialect;
     if trigger.is_empty() || !format!("{open}{}", call[0]).starts_with(trigger.as_str()) {
         return Err(Refused::new(format!("calls do not begin with the trigger {trigger:?}")));
     }
     let trigger = match (&calls.mode, tokenizer.token_id(trigger)) {
+        _ if beside_answer => Trigger::Answer,
         (CallMode::Required | CallMode::Named(_), _) => Trigger::None,
         (CallMode::Auto, Some(token)) => Trigger::Token(token, trigger.len()),
         (CallMode::Auto, None) => Trigger::Text(trigger.clone()),
@@ -245,13 +255,16 @@ fn arguments(
     let nothing = json!({"type": "object", "properties": {}, "additionalProperties": false});
     let parameters = tool.parameters.as_ref().unwrap_or(&nothing);
     let attempt = || {
-        let enforced = schema::enforced_object(parameters)?;
-        match compile(Source::Schema(enforced.clone())) {
-            Ok(_) => Ok(enforced),
-            Err(refused) => {
-                Err(schema::explain(parameters, refused, &|source| compile(source).err()))
+        let mut refused = None;
+        for unsaid in [Unsaid::Bounded, Unsaid::Open] {
+            let enforced = schema::enforced_object(parameters, unsaid)?;
+            match compile(Source::Schema(enforced.clone())) {
+                Ok(_) => return Ok(enforced),
+                Err(error) => refused = Some(error),
             }
         }
+        let refused = refused.unwrap_or_else(|| Refused::new("they cannot be compiled"));
+        Err(schema::explain(parameters, refused, &|source| compile(source).err()))
     };
     attempt().map_err(|refused: Refused| refused.of_tool(&tool.name))
 }

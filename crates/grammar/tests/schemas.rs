@@ -142,3 +142,88 @@ fn white_space_of_json_objects_is_bounded() {
         }
     }
 }
+
+/// Numbers that JSON can write and readers take for infinity, or not at all.
+#[test]
+fn numbers_of_any_value_are_finite() {
+    let (_, compiler) = compiler();
+    let any = [
+        json!({}),
+        json!(true),
+        json!({"type": "object"}),
+        json!({"type": "array"}),
+        json!({"properties": {"a": {}, "b": {"description": "anything"}}}),
+        json!({"type": "object", "additionalProperties": true, "required": ["a"]}),
+        json!({"type": ["object", "number"], "patternProperties": {"^x": {"items": {}}}}),
+        json!({"anyOf": [{"type": "array", "prefixItems": [{}]}, {"type": "object"}]}),
+        json!({"minimum": 3}),
+        json!({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}),
+    ];
+    let mut grammars: Vec<_> = any.iter().map(|s| compiler.json_schema(s).expect("one")).collect();
+    grammars.push(compiler.json_object().expect("a grammar"));
+    let tastes = [&["e", "E", "9", "{", "\"", ":"], &["-", "9", "e", "[", "{\"", ","]];
+    for (index, grammar) in grammars.iter().enumerate() {
+        for (seed, taste) in (0..4).flat_map(|seed| tastes.map(|taste| (seed, taste))) {
+            let written = walk(grammar, Taste::First(taste), seed, 60, 400).expect("a text");
+            if written.ended {
+                let read = serde_json::from_str::<Value>(&written.text);
+                assert!(read.is_ok(), "{index}: {:?}: {read:?}", written.text);
+            }
+        }
+        for number in ["1e400", "-1E5", &"9".repeat(40)] {
+            for before in ["", "[", "{\"a\": ", "{\"a\": [", "{\"x\": [", "[["] {
+                assert!(!takes(grammar, &format!("{before}{number}")), "{index}: {before}{number}");
+            }
+        }
+    }
+}
+
+/// Whether a text of the grammar may begin so.
+fn takes(grammar: &phial_grammar::Grammar, text: &str) -> bool {
+    let mut matcher = grammar.matcher();
+    let (tokenizer, _) = compiler();
+    text.bytes().all(|byte| {
+        let one = [byte];
+        let text = str::from_utf8(&one).expect("ASCII");
+        let token = tokenizer.encode(text, phial_text::SpecialTokens::AsText)[0];
+        let allowed = match matcher.allowed() {
+            Ok(phial_grammar::Allowed::Only(mask)) => mask.allows(token),
+            _ => false,
+        };
+        allowed && matcher.accept(token).is_ok()
+    })
+}
+
+/// No text of these ever ends. They are refused, given up, or given piece by piece to whoever counts
+/// tokens; none keeps anybody busy.
+#[test]
+fn endless_texts_keep_nobody_busy() {
+    let (_, compiler) = compiler();
+    let forced = [
+        json!({"$ref": "#"}),
+        json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"],
+            "additionalProperties": false}),
+        json!({"$ref": "#/$defs/a", "$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/b"},
+            "minItems": 1, "maxItems": 1}, "b": {"$ref": "#/$defs/a"}}}),
+        json!({"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"type": "object",
+            "properties": {"left": {"$ref": "#/$defs/a"}, "right": {"$ref": "#/$defs/a"}},
+            "required": ["left", "right"]}}}),
+    ];
+    for schema in forced {
+        let start = Instant::now();
+        if let Ok(grammar) = compiler.json_schema(&schema)
+            && let Ok(written) = walk(&grammar, Taste::Any, 1, 50, 50)
+        {
+            assert!(!written.ended, "{schema}: {:?}", written.text);
+        }
+        assert!(start.elapsed().as_secs() < 30, "{schema}: {:?}", start.elapsed());
+    }
+    let chosen = json!({"type": "object", "properties": {"on": {"type": "boolean"},
+        "next": {"$ref": "#"}}, "required": ["on", "next"], "additionalProperties": false});
+    let grammar = compiler.json_schema(&chosen).expect("a grammar");
+    for seed in 0..4 {
+        let written = walk(&grammar, Taste::Any, seed, 60, 60).expect("a text");
+        assert!(!written.ended);
+        assert!(written.text.matches("\"next\"").count() > 5, "{:?}", written.text);
+    }
+}

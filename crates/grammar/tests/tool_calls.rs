@@ -2,7 +2,7 @@
 
 mod walking;
 
-use phial_grammar::{Allowed, CallMode, Grammar, Tool, ToolCalls, ToolDialect};
+use phial_grammar::{Allowed, AnswerForm, CallMode, Grammar, Tool, ToolCalls, ToolDialect};
 use phial_text::{SpecialTokens, TokenId};
 use serde_json::{Value, json};
 use walking::{Taste, compiler, walk};
@@ -203,5 +203,61 @@ fn mistakes_are_named() {
     ] {
         let refused = compiler().1.tool_calls(&calls).expect_err(what);
         assert!(refused.to_string().contains(what), "{refused}");
+    }
+}
+
+/// A text is calls from its beginning, or the form, and nothing of either where it is the other.
+#[test]
+fn an_answer_has_its_form_or_is_calls() {
+    let tokenizer = &compiler().0;
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 0,
+        "maximum": 99}}, "required": ["n"], "additionalProperties": false});
+    let forms = [
+        AnswerForm::JsonSchema(schema),
+        AnswerForm::JsonObject,
+        AnswerForm::Regex("[0-9]{2}".to_owned()),
+        AnswerForm::Choice(vec!["yes".to_owned(), "no".to_owned()]),
+        AnswerForm::Lark("start: calls\ncalls: \"a\" | \"b\"".to_owned()),
+    ];
+    for dialect in [ToolDialect::phi4(), ToolDialect::hermes()] {
+        let open = tokenizer.encode(&dialect.trigger, SpecialTokens::Recognise)[0];
+        let calls = calls(CallMode::Auto, true, dialect);
+        for form in &forms {
+            let grammar = compiler().1.answer_or_calls(form, &calls).expect("a grammar");
+            let mut matcher = grammar.matcher();
+            assert!(matcher.forced().expect("tokens").is_empty());
+            let Ok(Allowed::Only(mask)) = matcher.allowed() else { panic!("all is constrained") };
+            assert!(mask.allows(open), "{form:?}");
+            assert!(!mask.allows(encode("Hello")[0]));
+            let mut kinds = [0, 0];
+            for seed in 0..8 {
+                let first = [Taste::First(&["{", "1", "y", "a"]), Taste::Any][seed as usize % 2];
+                let written = walk(&grammar, first, seed, 12, 300).expect("a text");
+                if !written.ended {
+                    continue;
+                }
+                let text = written.text.as_str();
+                let called = text.starts_with(&calls.dialect.trigger);
+                kinds[usize::from(called)] += 1;
+                let right = called
+                    || match form {
+                        AnswerForm::JsonSchema(_) => {
+                            let value: Value = serde_json::from_str(text).expect("JSON");
+                            value["n"].as_u64().is_some_and(|number| number <= 99)
+                        }
+                        AnswerForm::JsonObject => {
+                            serde_json::from_str::<Value>(text).expect("JSON").is_object()
+                        }
+                        AnswerForm::Regex(_) => text.len() == 2 && text.parse::<u8>().is_ok(),
+                        AnswerForm::Choice(choices) => choices.iter().any(|one| one == text),
+                        AnswerForm::Lark(_) => matches!(text, "a" | "b"),
+                    };
+                assert!(right, "{form:?}: {text:?}");
+            }
+            assert!(kinds[0] > 0, "{form:?}: {kinds:?}");
+        }
+        let bad = AnswerForm::JsonSchema(json!({"not": {}}));
+        let refused = compiler().1.answer_or_calls(&bad, &calls).expect_err("not enforced");
+        assert_eq!((refused.tool(), refused.keyword()), (None, Some("not")));
     }
 }

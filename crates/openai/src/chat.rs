@@ -6,4 +6,4 @@ mod prediction;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod tools;
-mod unsupported;
+pub(crate) mod unsupported;

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answer_format;
 mod batch;
 mod chat;
 mod completion;
@@ -26,6 +27,7 @@ mod sampling;
 mod tokens;
 mod usage;
 
+pub use answer_format::{AnswerForm, AnswerFormat};
 pub use batch::line::{BatchFailure, BatchLine, BatchOutcome, BatchResponse};
 pub use batch::object::{
     Batch, BatchCounts, BatchError, BatchErrors, BatchObjectName, BatchStatus,

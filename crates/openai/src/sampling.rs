@@ -87,6 +87,9 @@ pub(crate) fn read_top_k(fields: &Fields<'_>) -> Result<Option<usize>, InvalidRe
 }
 
 /// Labels for the books of whoever asks: they have no influence on the answer.
+pub(crate) const LABELS: &[&str] = &["metadata", "prompt_cache_key", "safety_identifier", "user"];
+
+/// Checks [`LABELS`].
 pub(crate) fn check_labels(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
     for name in ["user", "safety_identifier", "prompt_cache_key"] {
         fields.string(name)?;
@@ -185,6 +188,7 @@ pub(crate) fn read_stream(fields: &Fields<'_>) -> Result<Option<StreamOptions>, 
             ));
         }
         read.include_usage = options.boolean("include_usage")?.unwrap_or(false);
+        options.known(&[&["continuous_usage_stats", "include_obfuscation", "include_usage"]])?;
         // Padding against eavesdroppers on the length of chunks: optional for a server to send.
         options.boolean("include_obfuscation")?;
         if options.boolean("continuous_usage_stats")? == Some(true) {

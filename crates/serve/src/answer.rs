@@ -17,7 +17,7 @@ mod tools;
 use std::collections::VecDeque;
 
 use phial_engine::{PromptReport, Request, SamplingOptions, TokenId, TokenLogprobs, Usage};
-use phial_openai::TokenLogprob;
+use phial_openai::{AnswerFormat, TokenLogprob};
 use phial_text::Message;
 
 use crate::api_error::ApiError;
@@ -50,6 +50,8 @@ pub(crate) struct Ask {
     pub stop: Vec<String>,
     /// Report log-probabilities, with this many alternatives.
     pub logprobs: Option<usize>,
+    /// What each answer must be, where it is no call.
+    pub format: Option<AnswerFormat>,
     /// Go on after the end of the turn.
     pub ignore_eos: bool,
     /// What the answer is expected to be like; it makes it faster, never another.

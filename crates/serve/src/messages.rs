@@ -78,6 +78,7 @@ fn prepare(server: &Server, body: &[u8]) -> Result<(Prepared, bool), ApiError> {
         choices: 1,
         stop: asked.sampling.stop.clone(),
         logprobs: None,
+        format: asked.format.clone(),
         ignore_eos: false,
         prediction: String::new(),
         input_field: "messages",

@@ -119,6 +119,7 @@ fn ask(server: &Server, asked: &ResponsesRequest) -> Result<Ask, ApiError> {
         choices: 1,
         stop: Vec::new(),
         logprobs: asked.logprobs,
+        format: asked.format.clone(),
         ignore_eos: false,
         prediction: String::new(),
     })

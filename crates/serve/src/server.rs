@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method};
-use phial_grammar::{Grammar, Refused, ToolCalls};
+use phial_grammar::{Grammar, Refused};
 use phial_text::{ChatTemplate, TokenId, Tokenizer};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::api_error::ApiError;
 use crate::engine_thread::EngineHandle;
 use crate::external::ExternalTools;
-use crate::grammars::Grammars;
+use crate::grammars::{Follows, Grammars};
 use crate::ids::Ids;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -162,16 +162,13 @@ impl Server {
         &self.0.metrics
     }
 
-    /// The grammar of `calls`.
+    /// The grammar of what an answer follows.
     ///
     /// # Errors
-    /// As [`Grammars::of_calls`].
-    pub(crate) fn call_grammar(
-        &self,
-        calls: ToolCalls,
-    ) -> Result<Result<Grammar, Refused>, ApiError> {
+    /// As [`Grammars::get`].
+    pub(crate) fn grammar(&self, follows: Follows) -> Result<Result<Grammar, Refused>, ApiError> {
         let model = &self.0.model;
-        self.0.grammars.of_calls((&model.tokenizer, &model.stop_tokens), calls)
+        self.0.grammars.get((&model.tokenizer, &model.stop_tokens), follows)
     }
 
     pub(crate) fn ids(&self) -> &Ids {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Unsaid;
 use super::formats::{Format, format};
 use super::keywords::{ANNOTATIONS, NOT_ENFORCED, TYPES, says_nothing};
 use super::numbers::{Bounds, Multiples, format_bounds};
@@ -9,7 +10,6 @@ use super::references::{References, definition_name, escaped};
 use crate::limits::{LENGTH_MAX, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SUBSCHEMAS_MAX};
 use crate::pattern;
 use crate::refused::Refused;
-use crate::source::Source;
 
 /// A place in the schema: a JSON Pointer and how deep it is.
 #[derive(Clone, Debug)]
@@ -45,11 +45,14 @@ pub(super) struct Reader<'s> {
     references: References<'s>,
     multiples: Multiples,
     schemas: usize,
+    unsaid: Unsaid,
+    /// Whether something refers to [`ANY`].
+    refers_to_any: bool,
 }
 
 impl<'s> Reader<'s> {
-    pub(super) fn new(root: &'s Value) -> Self {
-        Self::from(root, "")
+    pub(super) fn new(root: &'s Value, unsaid: Unsaid) -> Self {
+        Self { unsaid, ..Self::from(root, "") }
     }
 
     /// For the schema at `entry` within `root`.
@@ -60,6 +63,8 @@ impl<'s> Reader<'s> {
             references: References::new(root),
             multiples: Multiples::default(),
             schemas: 0,
+            unsaid: Unsaid::Open,
+            refers_to_any: false,
         }
     }
 
@@ -80,6 +85,9 @@ impl<'s> Reader<'s> {
             let definition = self.schema(target, &place)?;
             definitions.insert(name, definition);
         }
+        if self.refers_to_any {
+            definitions.insert(ANY.to_owned(), any_value());
+        }
         if !definitions.is_empty() {
             written.insert("$defs".to_owned(), Value::Object(definitions));
         }
@@ -96,7 +104,8 @@ impl<'s> Reader<'s> {
             return too_large(format!("schemas nest deeper than {SCHEMA_DEPTH_MAX}"));
         }
         match schema {
-            Value::Bool(_) => Ok(schema.clone()),
+            Value::Bool(true) => self.object(&Map::new(), place),
+            Value::Bool(false) => Ok(schema.clone()),
             Value::Object(schema) => self.object(schema, place),
             _ => too_large("a schema is an object, true or false".to_owned()),
         }
@@ -131,7 +140,40 @@ impl<'s> Reader<'s> {
             let target = format!("#/$defs/{}", definition_name(index));
             written.insert("$ref".to_owned(), target.into());
         }
+        if self.unsaid == Unsaid::Bounded {
+            self.bound_unsaid(&mut written);
+        }
         Ok(Value::Object(written))
+    }
+
+    /// Bounds the numbers of values that a schema says nothing about. What `enum`, references or
+    /// schemas within say holds for them already.
+    fn bound_unsaid(&mut self, written: &mut Map<String, Value>) {
+        let elsewhere = ["$ref", "allOf", "anyOf", "const", "enum", "oneOf"];
+        if elsewhere.iter().any(|keyword| written.contains_key(*keyword)) {
+            return;
+        }
+        let may_be = |name: &str| match written.get("type") {
+            None => true,
+            Some(Value::Array(list)) => list.iter().any(|one| one == name),
+            Some(one) => one == name,
+        };
+        let (array, object) = (may_be("array"), may_be("object"));
+        if !written.contains_key("type") && !written.contains_key("multipleOf") {
+            let mut bounds = Bounds {
+                minimum: written.get("minimum").and_then(Value::as_f64),
+                maximum: written.get("maximum").and_then(Value::as_f64),
+            };
+            bounds.keep_exact(0);
+            bounds.write(written);
+        }
+        let any = || json!({ "$ref": format!("#/$defs/{ANY}") });
+        for (applies, keyword) in [(array, "items"), (object, "additionalProperties")] {
+            if applies && !written.contains_key(keyword) {
+                written.insert(keyword.to_owned(), any());
+                self.refers_to_any = true;
+            }
+        }
     }
 
     /// A list of schemas.
@@ -211,6 +253,21 @@ impl<'s> Reader<'s> {
     }
 }
 
+/// The name of the definition of any JSON value.
+const ANY: &str = "any";
+
+/// Any JSON value with numbers that every reader takes.
+fn any_value() -> Value {
+    let any = json!({ "$ref": format!("#/$defs/{ANY}") });
+    let mut value = Map::new();
+    let mut bounds = Bounds::default();
+    bounds.keep_exact(0);
+    bounds.write(&mut value);
+    value.insert("items".to_owned(), any.clone());
+    value.insert("additionalProperties".to_owned(), any);
+    Value::Object(value)
+}
+
 /// Refuses keywords that nothing is known about, or known not to be enforced.
 fn check_keywords(schema: &Map<String, Value>, place: &Place) -> Result<(), Refused> {
     for (keyword, value) in schema {
@@ -235,7 +292,7 @@ fn check_keywords(schema: &Map<String, Value>, place: &Place) -> Result<(), Refu
 }
 
 /// Read below.
-const ENFORCED: &[&str] = &[
+pub(super) const ENFORCED: &[&str] = &[
     "$ref",
     "additionalItems",
     "additionalProperties",
@@ -461,85 +518,4 @@ fn exact(number: &serde_json::Number) -> Option<Value> {
         return (float.abs() <= EXACT_MAX as f64).then(|| (float as i64).into());
     }
     (float.is_finite() && float.to_string().len() <= DIGITS_MAX).then(|| float.into())
-}
-
-/// See [`super::explain`].
-pub(super) fn explain(
-    root: &Value,
-    mut refused: Refused,
-    compile: &dyn Fn(Source) -> Option<Refused>,
-) -> Refused {
-    /// Each attempt is a compilation, of a part of what was just refused.
-    const ATTEMPTS_MAX: usize = 48;
-    let mut place = String::new();
-    let mut attempts = 0;
-    let mut seen = vec![String::new()];
-    'deeper: loop {
-        let parts = parts(root, &place);
-        for part in parts {
-            if seen.contains(&part) || attempts == ATTEMPTS_MAX {
-                continue;
-            }
-            seen.push(part.clone());
-            attempts += 1;
-            let Ok(mut schema) = Reader::from(root, &part).read() else { continue };
-            let options = super::options(super::Whitespace::Fixed);
-            schema.insert("x-guidance".to_owned(), options);
-            if let Some(inner) = compile(Source::Schema(Value::Object(schema))) {
-                (refused, place) = (inner, part);
-                continue 'deeper;
-            }
-        }
-        break;
-    }
-    let keyword = root.pointer(&place).and_then(|schema| guilty(schema, refused.reason()));
-    let pointer = match keyword {
-        Some(keyword) => format!("{place}/{}", escaped(keyword)),
-        None => place,
-    };
-    Refused::keyword_at(keyword.unwrap_or_default(), pointer, refused.reason())
-}
-
-/// Pointers to the schemas directly within the one at `place`.
-fn parts(root: &Value, place: &str) -> Vec<String> {
-    let Some(schema) = root.pointer(place).and_then(Value::as_object) else { return Vec::new() };
-    let mut parts = Vec::new();
-    for (keyword, value) in schema {
-        let here = format!("{place}/{keyword}");
-        match (keyword.as_str(), value) {
-            ("properties" | "patternProperties", Value::Object(map)) => {
-                parts.extend(map.keys().map(|key| format!("{here}/{}", escaped(key))));
-            }
-            ("items" | "prefixItems" | "allOf" | "anyOf" | "oneOf", Value::Array(list)) => {
-                parts.extend((0..list.len()).map(|index| format!("{here}/{index}")));
-            }
-            ("items" | "additionalItems" | "additionalProperties", Value::Object(_)) => {
-                parts.push(here);
-            }
-            ("$ref", Value::String(reference)) => {
-                let mut references = References::new(root);
-                let found = references.resolve(reference, "");
-                let target = found.ok().and_then(|index| references.target(index));
-                parts.extend(target.map(|(pointer, _)| pointer.to_owned()));
-            }
-            _ => {}
-        }
-    }
-    parts
-}
-
-/// The keyword of a schema that the library's words are about.
-fn guilty<'s>(schema: &'s Value, reason: &str) -> Option<&'s str> {
-    let keywords = || schema.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
-    let is_paraphrased = |keyword: &&str| match *keyword {
-        "patternProperties" => reason.contains("patternProperty"),
-        "minProperties" | "maxProperties" => reason.contains("min/maxProperties"),
-        _ => false,
-    };
-    // Words that are in everything that is said.
-    let is_vague = |keyword: &str| matches!(keyword, "type" | "items" | "properties");
-    let is_named = |keyword: &&str| !is_vague(keyword) && reason.contains(*keyword);
-    let by_name = keywords().find(is_paraphrased).or_else(|| keywords().find(is_named));
-    // Nothing is said about which of several contradict each other: the last one that constrains.
-    by_name.or_else(|| keywords().rfind(|keyword| ENFORCED.contains(keyword)))
 }

@@ -44,11 +44,32 @@ pub struct Message {
     pub tool_call_id: Option<String>,
 }
 
+/// Fields of a message. Clients send answers back as they read them: `annotations` and `mcp_calls`
+/// say what came of an answer, `parsed` is what the official clients made of it.
+const NAMES: &[&str] = &[
+    "annotations",
+    "audio",
+    "content",
+    "function_call",
+    "mcp_calls",
+    "name",
+    "parsed",
+    "refusal",
+    "role",
+    "tool_call_id",
+    "tool_calls",
+];
+
+/// Fields of a part of a message. The last two say what is worth caching; everything is cached.
+const PART_NAMES: &[&str] =
+    &["refusal", "text", "type", "cache_control", "prompt_cache_breakpoint"];
+
 impl Message {
     /// Reads the message found at `path`.
     pub(crate) fn read(value: &Value, path: String) -> Result<Self, InvalidRequest> {
         let fields = Fields::of(value, path)?;
         fields.required("role")?;
+        fields.known(&[NAMES])?;
         let role = match fields.string("role")?.unwrap_or_default() {
             "system" | "developer" => Role::System,
             "user" => Role::User,
@@ -171,6 +192,7 @@ pub(crate) fn read_parts(parts: &[Value], path: &str) -> Result<String, InvalidR
                 ));
             }
         };
+        fields.known(&[PART_NAMES])?;
         fields.required(name)?;
         texts.extend(fields.string(name)?);
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::answer_format::AnswerFormat;
 use crate::chat::message::{Message, check_results};
 use crate::chat::prediction::read_prediction;
 use crate::chat::tools::Tools;
@@ -9,8 +10,8 @@ use crate::chat::unsupported;
 use crate::error::InvalidRequest;
 use crate::fields::Fields;
 use crate::sampling::{
-    self, StreamOptions, check_labels, read_logit_bias, read_repetition_penalty, read_stop,
-    read_stream, read_top_k,
+    self, LABELS, SamplingFields, StreamOptions, check_labels, read_logit_bias,
+    read_repetition_penalty, read_stop, read_stream, read_top_k,
 };
 
 /// A chat request, checked. Numbers are within the ranges of the official API; `None` leaves the
@@ -51,11 +52,27 @@ pub struct ChatRequest {
     pub logprobs: Option<usize>,
     /// What the answer is expected to be like, at least in parts; empty: nothing is expected.
     pub prediction: String,
+    /// What the answer must be.
+    pub format: Option<AnswerFormat>,
     /// Answer chunk by chunk.
     pub stream: Option<StreamOptions>,
     /// Extension: go on after the end of the turn.
     pub ignore_eos: bool,
 }
+
+/// Fields that are read here.
+const NAMES: &[&str] = &[
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "model",
+    "n",
+    "prediction",
+    "stream",
+    "stream_options",
+    "top_logprobs",
+];
 
 impl ChatRequest {
     /// The most stop strings of a request.
@@ -79,7 +96,7 @@ impl ChatRequest {
     /// ```
     ///
     /// # Errors
-    /// The first thing that is wrong. Fields of other names than those known are passed over.
+    /// The first thing that is wrong.
     pub fn from_json(body: &[u8]) -> Result<Self, InvalidRequest> {
         let body: Value =
             serde_json::from_slice(body).map_err(|error| InvalidRequest::syntax(&error))?;
@@ -88,6 +105,14 @@ impl ChatRequest {
         let model = fields.string("model")?.unwrap_or_default().to_owned();
         let messages = read_messages(&fields)?;
         unsupported::check(&fields)?;
+        fields.known(&[
+            NAMES,
+            AnswerFormat::NAMES,
+            LABELS,
+            SamplingFields::NAMES,
+            Tools::NAMES,
+            unsupported::NAMES,
+        ])?;
         check_labels(&fields)?;
         Ok(Self {
             model,
@@ -107,6 +132,7 @@ impl ChatRequest {
             stop: read_stop(&fields)?,
             logprobs: read_logprobs(&fields)?,
             prediction: read_prediction(&fields)?,
+            format: AnswerFormat::read(&fields)?,
             stream: read_stream(&fields)?,
             ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
         })

@@ -64,6 +64,10 @@ impl Tools {
     /// The most characters of a name.
     pub const NAME_LENGTH_MAX: usize = 64;
 
+    /// The names that [`Tools::read`] reads.
+    pub(crate) const NAMES: &[&str] =
+        &["function_call", "functions", "parallel_tool_calls", "tool_choice", "tools"];
+
     /// Reads what a chat request says about tools.
     pub(crate) fn read(fields: &Fields<'_>) -> Result<Self, InvalidRequest> {
         refuse_functions(fields)?;
@@ -123,6 +127,7 @@ impl McpServer {
                 ));
             }
         }
+        server.known(&[&["allowed_tools", "require_approval", "server_label", "type"]])?;
         // The official default, which asks before each call, is not offered.
         if server.get("require_approval").is_none_or(|approval| approval != "never") {
             let path = server.path("require_approval");
@@ -172,11 +177,13 @@ impl FunctionTool {
                 ));
             }
         }
+        tool.known(&[&["function", "type"]])?;
         tool.required("function")?;
         let path = tool.path("function");
         let Some(function) = tool.object("function")? else {
             return Err(InvalidRequest::missing(path));
         };
+        function.known(&[&["description", "name", "parameters", "strict"]])?;
         function.required("name")?;
         let name = function.string("name")?.unwrap_or_default();
         check_name(name, function.path("name"))?;
@@ -384,6 +391,8 @@ impl ToolCall {
         {
             return Err(InvalidRequest::unsupported_beyond(call.path("type"), "'function'"));
         }
+        // From streams put together, and from clients that read arguments for their users.
+        call.known(&[&["function", "id", "index", "type"]])?;
         call.required("id")?;
         let id = call.string("id")?.unwrap_or_default().to_owned();
         call.required("function")?;
@@ -391,6 +400,7 @@ impl ToolCall {
         let Some(function) = call.object("function")? else {
             return Err(InvalidRequest::missing(path));
         };
+        function.known(&[&["arguments", "name", "parsed_arguments"]])?;
         function.required("name")?;
         let name = function.string("name")?.unwrap_or_default().to_owned();
         function.required("arguments")?;

@@ -3,8 +3,6 @@
 //! A request that asks for one is refused: an answer that silently leaves it out is worse than
 //! none. Values that ask for nothing (an empty list, `false`, the default) pass.
 
-use serde_json::Value;
-
 use crate::error::InvalidRequest;
 use crate::fields::Fields;
 
@@ -18,20 +16,15 @@ const REFUSED: &[&str] = &[
     "continue_final_message",
     "documents",
     "echo",
-    "grammar",
-    "guided_choice",
-    "guided_grammar",
-    "guided_json",
-    "guided_regex",
-    "json_schema",
     "length_penalty",
     "lora",
     "min_tokens",
     "mirostat",
+    "moderation",
+    "prompt_cache_options",
     "reasoning",
     "reasoning_effort",
     "stop_token_ids",
-    "structured_outputs",
     "suffix",
     "thinking",
     "truncate_prompt_tokens",
@@ -41,12 +34,22 @@ const REFUSED: &[&str] = &[
 ];
 
 /// Fields that pass with these values and are refused with any other.
-const REFUSED_UNLESS: &[(&str, &[&str])] =
-    &[("service_tier", &["auto", "default"]), ("verbosity", &["medium"])];
+const REFUSED_UNLESS: &[(&str, &[&str])] = &[
+    ("prompt_cache_retention", &["in_memory"]),
+    ("service_tier", &["auto", "default"]),
+    ("verbosity", &["medium"]),
+];
+
+/// Fields that are refused or pass by what they say.
+pub(crate) const NAMES: &[&str] =
+    &["modalities", "prompt_cache_retention", "service_tier", "store", "verbosity"];
 
 /// Refuses what is not offered.
 pub(crate) fn check(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
     for (name, value) in fields.iter() {
+        if name == "grammar" {
+            return Err(grammar(fields));
+        }
         if REFUSED.contains(&name) {
             return Err(InvalidRequest::unsupported(fields.path(name)));
         }
@@ -65,14 +68,13 @@ pub(crate) fn check(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
     {
         return Err(InvalidRequest::unsupported_beyond(fields.path("modalities"), "'text'"));
     }
-    if let Some(format) = fields.object("response_format")? {
-        format.required("type")?;
-        if format.get("type") != Some(&Value::from("text")) {
-            return Err(InvalidRequest::unsupported_beyond(
-                fields.path("response_format"),
-                "type 'text'",
-            ));
-        }
-    }
     Ok(())
+}
+
+/// llama.cpp's field for grammars in GBNF, a notation that nothing here reads.
+pub(crate) fn grammar(fields: &Fields<'_>) -> InvalidRequest {
+    InvalidRequest::unsupported_instead(
+        fields.path("grammar"),
+        "structured_outputs.grammar' (Lark's notation) or 'response_format",
+    )
 }

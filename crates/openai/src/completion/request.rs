@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::answer_format::AnswerFormat;
+use crate::chat::unsupported;
 use crate::error::InvalidRequest;
 use crate::fields::Fields;
 use crate::prompt::{PromptInput, read_prompts};
@@ -24,6 +26,8 @@ pub struct CompletionRequest {
     pub choices: usize,
     /// How tokens are chosen.
     pub sampling: SamplingFields,
+    /// What each text must be, without its prompt.
+    pub format: Option<AnswerFormat>,
     /// Answer piece by piece.
     pub stream: Option<StreamOptions>,
 }
@@ -67,7 +71,10 @@ impl CompletionRequest {
         fields.required("model")?;
         let model = fields.string("model")?.unwrap_or_default().to_owned();
         let prompts = read_prompts(&fields, "prompt")?;
-        fields.known(&[NAMES, SamplingFields::NAMES])?;
+        if fields.get("grammar").is_some() {
+            return Err(unsupported::grammar(&fields));
+        }
+        fields.known(&[NAMES, AnswerFormat::NAMES, SamplingFields::NAMES])?;
         check_labels(&fields)?;
         let choices = fields.integer("n", 1..=128)?.unwrap_or(1);
         if fields.integer("best_of", 1..=20)?.is_some_and(|best| best != choices) {
@@ -89,6 +96,7 @@ impl CompletionRequest {
             logprobs: fields.integer("logprobs", 0..=Self::LOGPROBS_MAX)?.map(|top| top as usize),
             choices: choices as usize,
             sampling: SamplingFields::read(&fields)?,
+            format: AnswerFormat::read(&fields)?,
             stream: read_stream(&fields)?,
         })
     }

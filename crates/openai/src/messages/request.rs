@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::content::{read_messages, read_text};
+use crate::answer_format::AnswerFormat;
 use crate::chat::message::{Message, Role};
 use crate::chat::tools::{FunctionTool, ToolChoice, Tools, check_name};
 use crate::error::InvalidRequest;
@@ -20,6 +21,8 @@ pub struct MessagesRequest {
     pub tools: Tools,
     /// Most tokens to generate, at least 1. Not given to count tokens.
     pub tokens_max: Option<usize>,
+    /// What the text must be.
+    pub format: Option<AnswerFormat>,
     /// How tokens are chosen.
     pub sampling: SamplingFields,
     /// Answer piece by piece.
@@ -27,7 +30,16 @@ pub struct MessagesRequest {
 }
 
 /// Fields of a request for a message, and of one that counts tokens.
-const NAMES: &[&str] = &["messages", "model", "system", "thinking", "tool_choice", "tools"];
+const NAMES: &[&str] = &[
+    "messages",
+    "model",
+    "output_config",
+    "output_format",
+    "system",
+    "thinking",
+    "tool_choice",
+    "tools",
+];
 
 /// Fields of a request for a message only.
 const ANSWER_NAMES: &[&str] = &[
@@ -104,6 +116,7 @@ impl MessagesRequest {
             messages,
             tools: read_tools(fields)?,
             tokens_max: None,
+            format: AnswerFormat::of_message(fields)?,
             sampling: SamplingFields::default(),
             stream: false,
         })

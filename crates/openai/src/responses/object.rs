@@ -46,7 +46,7 @@ pub struct ResponseObject {
     pub service_tier: &'static str,
     /// As asked, or what was taken.
     pub temperature: f32,
-    /// The form of the text.
+    /// The form of the text, as asked.
     pub text: Value,
     /// As asked.
     pub tool_choice: Value,
@@ -84,7 +84,7 @@ impl ResponseObject {
             previous_response_id: asked.previous_response_id.clone(),
             service_tier: "default",
             temperature: asked.temperature.unwrap_or(1.0),
-            text: json!({"format": {"type": "text"}}),
+            text: json!({ "format": asked.text_format }),
             tool_choice: asked.tool_choice.clone(),
             tools: asked.tools.list.iter().map(tool).collect(),
             top_logprobs: asked.logprobs.unwrap_or(0),

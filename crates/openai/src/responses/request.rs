@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::item::Item;
 use super::tools::read_tools;
+use crate::answer_format::AnswerFormat;
 use crate::chat::tools::Tools;
 use crate::error::InvalidRequest;
 use crate::fields::{Fields, type_name};
@@ -32,6 +33,10 @@ pub struct ResponsesRequest {
     pub temperature: Option<f32>,
     /// `0..=1`
     pub top_p: Option<f32>,
+    /// What the text must be.
+    pub format: Option<AnswerFormat>,
+    /// `text.format` as it was given.
+    pub text_format: Value,
     /// Report log-probabilities, with this many alternatives, `0..=20`.
     pub logprobs: Option<usize>,
     /// Keep the response, to be fetched or gone on from.
@@ -53,6 +58,7 @@ const NAMES: &[&str] = &[
     "parallel_tool_calls",
     "previous_response_id",
     "prompt_cache_key",
+    "prompt_cache_retention",
     "reasoning",
     "safety_identifier",
     "service_tier",
@@ -70,8 +76,14 @@ const NAMES: &[&str] = &[
 ];
 
 /// Official fields that are refused whatever they say.
-const REFUSED: &[&str] =
-    &["context_management", "conversation", "max_tool_calls", "moderation", "prompt"];
+const REFUSED: &[&str] = &[
+    "context_management",
+    "conversation",
+    "max_tool_calls",
+    "moderation",
+    "prompt",
+    "prompt_cache_options",
+];
 
 impl ResponsesRequest {
     /// Reads the body of a request.
@@ -95,6 +107,7 @@ impl ResponsesRequest {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             labels.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
         });
+        let (format, text_format) = read_text(&fields)?;
         let tokens_max = fields.integer("max_output_tokens", 1..=i64::from(u32::MAX))?;
         Ok(Self {
             model,
@@ -106,6 +119,8 @@ impl ResponsesRequest {
             tokens_max: tokens_max.map(|tokens| tokens as usize),
             temperature: fields.decimal("temperature", 0.0..=2.0)?,
             top_p: fields.decimal("top_p", 0.0..=1.0)?,
+            format,
+            text_format,
             logprobs: read_logprobs(&fields)?,
             store: fields.boolean("store")?.unwrap_or(true),
             stream: read_stream(&fields)?,
@@ -139,9 +154,11 @@ fn check_unoffered(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
     if fields.boolean("background")? == Some(true) {
         return Err(InvalidRequest::unsupported_beyond("background", "'false'"));
     }
-    for (name, offered) in
-        [("service_tier", &["auto", "default"] as &[&str]), ("truncation", &["disabled"])]
-    {
+    for (name, offered) in [
+        ("prompt_cache_retention", &["in_memory"] as &[&str]),
+        ("service_tier", &["auto", "default"]),
+        ("truncation", &["disabled"]),
+    ] {
         if fields.string(name)?.is_some_and(|value| !offered.contains(&value)) {
             let offered = format!("'{}'", offered.join("' and '"));
             return Err(InvalidRequest::unsupported_beyond(name, &offered));
@@ -153,17 +170,19 @@ fn check_unoffered(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
             return Err(InvalidRequest::unsupported_beyond("reasoning.effort", "'none'"));
         }
     }
-    let Some(text) = fields.object("text")? else { return Ok(()) };
+    Ok(())
+}
+
+/// The form of the text, read and as it was given.
+fn read_text(fields: &Fields<'_>) -> Result<(Option<AnswerFormat>, Value), InvalidRequest> {
+    let plain = || json!({"type": "text"});
+    let Some(text) = fields.object("text")? else { return Ok((None, plain())) };
     text.known(&[&["format", "verbosity"]])?;
     if text.string("verbosity")?.is_some_and(|verbosity| verbosity != "medium") {
         return Err(InvalidRequest::unsupported_beyond("text.verbosity", "'medium'"));
     }
-    let Some(format) = text.object("format")? else { return Ok(()) };
-    format.required("type")?;
-    match format.string("type")? {
-        Some("text") => Ok(()),
-        _ => Err(InvalidRequest::unsupported_beyond("text.format", "type 'text'")),
-    }
+    let given = text.get("format").cloned().unwrap_or_else(plain);
+    Ok((AnswerFormat::of_response(&text)?, given))
 }
 
 /// What else is to be in the response.

@@ -55,6 +55,8 @@ pub(super) struct CallReader {
     callable: Vec<Callable>,
     /// At most one call counts.
     single: bool,
+    /// Text that does not begin with a marker holds no calls.
+    formed: bool,
     state: State,
     /// What was read and not given.
     held: String,
@@ -70,6 +72,8 @@ pub(super) struct CallReader {
 enum State {
     /// Content. What is held is space, then the beginning of a marker that starts at this byte.
     Prose(usize),
+    /// Content to its end.
+    Content,
     /// Between the objects of a call.
     Region(Region),
     /// Within an object that may be a call.
@@ -99,6 +103,7 @@ impl CallReader {
         Self {
             callable: callable.collect(),
             single: !tools.parallel,
+            formed: false,
             state: State::Prose(0),
             held: String::new(),
             calls: 0,
@@ -106,6 +111,12 @@ impl CallReader {
             pieces: Vec::new(),
             outputs: Vec::new(),
         }
+    }
+
+    /// For text that either is calls in the model's own form from its beginning, or has the form
+    /// that was asked for and then holds no calls, whatever it looks like.
+    pub(super) fn beside_form(self) -> Self {
+        Self { formed: true, ..self }
     }
 
     /// Calls that have begun.
@@ -121,6 +132,10 @@ impl CallReader {
 
     /// A marker came as a token of its own, which takes `bytes` of the text.
     pub(super) fn marker(&mut self, marker: Marker, bytes: usize) -> Vec<Output> {
+        if let State::Content = self.state {
+            self.push_markup(bytes);
+            return std::mem::take(&mut self.outputs);
+        }
         if let State::Object(..) = self.state {
             self.end_object();
         }
@@ -163,7 +178,9 @@ impl CallReader {
     fn read(&mut self, c: char) {
         self.held.push(c);
         match &mut self.state {
+            State::Prose(_) if self.formed && self.calls == 0 => self.read_formed(),
             State::Prose(_) => self.read_prose(c),
+            State::Content => self.give_text(),
             State::Region(_) => self.read_region(c),
             State::Object(region, envelope) => {
                 let rules = Rules { callable: &self.callable, marked: region.is_marked() };

@@ -16,6 +16,10 @@ use crate::server::Server;
 /// What is wrong with the ask, naming fields as the chat API does.
 pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     check_limits(&ask, &server.options().limits)?;
+    if ask.ignore_eos && ask.format.is_some() {
+        let problem = "not allowed where the answer must have a form: it ends with that.";
+        return Err(InvalidRequest::value("ignore_eos", problem).into());
+    }
     let model = server.model();
     let vocabulary = model.tokenizer.vocabulary_size();
     check_logit_bias(&ask.sampling, vocabulary)?;
@@ -34,10 +38,7 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     if prompt_tokens + usize::from(ask.tokens_max != Some(0)) > context {
         return Err(ApiError::context_length(context, prompt_tokens, input_field));
     }
-    let constraint = match &tools {
-        Some(tools) => constraint::of_calls(server, tools)?,
-        None => None,
-    };
+    let constraint = constraint::of_answer(server, tools.as_ref(), ask.format.as_ref())?;
     let room = context - prompt_tokens;
     let mut prediction = model.tokenizer.encode(&ask.prediction, SpecialTokens::AsText);
     // What lies behind the end of the answer is never looked at.
@@ -61,7 +62,8 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
             ..Request::new(prompt.clone())
         });
     }
-    let reader = || Reader::new(server, tools.as_ref(), ask.logprobs.is_some());
+    let reader =
+        || Reader::new(server, tools.as_ref(), ask.format.is_some(), ask.logprobs.is_some());
     let readers = (0..ask.choices).map(|_| reader()).collect();
     Ok(Prepared { requests, prompt_tokens, readers, said })
 }

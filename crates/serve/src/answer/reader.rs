@@ -54,12 +54,24 @@ struct Calls {
 }
 
 impl Reader {
-    pub(super) fn new(server: &Server, tools: Option<&Tools>, logprobs: bool) -> Self {
+    /// With `formed`, an answer that does not begin with a call has a form and is all content.
+    pub(super) fn new(
+        server: &Server,
+        tools: Option<&Tools>,
+        formed: bool,
+        logprobs: bool,
+    ) -> Self {
         let tokenizer = &server.model().tokenizer;
         let marker = |(spelling, marker)| Some((tokenizer.token_id(spelling)?, marker));
-        let offered = tools.filter(|tools| !tools.list.is_empty());
-        let calls = offered.map(|tools| Calls {
-            reader: CallReader::new(tools),
+        let offers = |tools: &&Tools| match formed {
+            true => tools.callable().next().is_some(),
+            false => !tools.list.is_empty(),
+        };
+        let calls = tools.filter(offers).map(|tools| Calls {
+            reader: match formed {
+                true => CallReader::new(tools).beside_form(),
+                false => CallReader::new(tools),
+            },
             markers: calls::spellings().filter_map(marker).collect(),
             taken: 0,
         });

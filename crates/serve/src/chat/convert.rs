@@ -58,6 +58,7 @@ pub(crate) fn ask(chat: ChatRequest) -> Ask {
         choices: chat.choices,
         stop: chat.stop,
         logprobs: chat.logprobs,
+        format: chat.format,
         ignore_eos: chat.ignore_eos,
         prediction: chat.prediction,
     }

@@ -73,6 +73,7 @@ fn prepare_one(
         choices: asked.choices,
         stop: asked.sampling.stop.clone(),
         logprobs: asked.logprobs,
+        format: asked.format.clone(),
         ignore_eos: asked.sampling.ignore_eos,
         prediction: String::new(),
     };

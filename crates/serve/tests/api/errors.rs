@@ -87,7 +87,6 @@ async fn what_is_not_offered_is_refused() {
         (json!({"tools": [{"type": "custom", "custom": {"name": "f"}}]}), "tools[0].type"),
         (json!({"functions": [{"name": "f"}]}), "functions"),
         (json!({"function_call": "auto"}), "function_call"),
-        (json!({"response_format": {"type": "json_object"}}), "response_format"),
         (json!({"modalities": ["text", "audio"]}), "modalities"),
         (json!({"audio": {"voice": "v"}}), "audio"),
         (json!({"reasoning_effort": "low"}), "reasoning_effort"),
@@ -95,7 +94,13 @@ async fn what_is_not_offered_is_refused() {
         (json!({"service_tier": "flex"}), "service_tier"),
         (json!({"store": true}), "store"),
         (json!({"web_search_options": {}}), "web_search_options"),
-        (json!({"guided_json": {}}), "guided_json"),
+        (json!({"grammar": "root ::= \"a\""}), "grammar"),
+        (
+            json!({"structured_outputs": {"structural_tag": "t"}}),
+            "structured_outputs.structural_tag",
+        ),
+        (json!({"prompt_cache_retention": "24h"}), "prompt_cache_retention"),
+        (json!({"prompt_cache_options": {"mode": "explicit"}}), "prompt_cache_options"),
         (json!({"min_tokens": 5}), "min_tokens"),
         (
             json!({"stream": true, "stream_options": {"continuous_usage_stats": true}}),
@@ -104,6 +109,29 @@ async fn what_is_not_offered_is_refused() {
     ];
     for (more, param) in cases {
         check(&server, &chat("Hi", more), "unsupported_parameter", param).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_refused() {
+    let server = server();
+    let tool = |more: Value| {
+        let mut tool = json!({"type": "function", "function": {"name": "f"}});
+        tool["function"]["note"] = more;
+        json!({"tools": [tool]})
+    };
+    let messages = |message: Value| json!({ "messages": [message] });
+    for (more, param) in [
+        (json!({"no_such_field": {"x": 1}}), "no_such_field"),
+        (json!({"stream": true, "stream_options": {"usage": true}}), "stream_options.usage"),
+        (tool(json!("x")), "tools[0].function.note"),
+        (messages(json!({"role": "user", "content": "Hi", "mood": "bad"})), "messages[0].mood"),
+        (
+            messages(json!({"role": "user", "content": [{"type": "text", "text": "a", "b": 1}]})),
+            "messages[0].content[0].b",
+        ),
+    ] {
+        check(&server, &chat("Hi", more), "unknown_parameter", param).await;
     }
 }
 

@@ -35,6 +35,7 @@ const CALL_END: TokenId = 262;
 /// Repeats the last message, of the user or of a tool, but for these:
 /// - `forever …` goes on with `x` until it is stopped;
 /// - `random` goes on with letters, all equally probable;
+/// - `noise …` goes on with anything, and rather with what ends a value of JSON;
 /// - `hex 61ff` says these bytes;
 /// - `call …` says the rest between the tokens that mark calls; `|` is the end of them;
 /// - `end …` says the rest, ends its turn and, when that is ignored, says it again;
@@ -95,6 +96,10 @@ impl EchoModel {
         row.fill(0.0);
         if asked == "random" {
             row[usize::from(b'a')..=usize::from(b'z')].fill(50.0);
+            return;
+        }
+        if asked.starts_with("noise") {
+            b"\"}],: ".iter().for_each(|&byte| row[usize::from(byte)] = 3.0);
             return;
         }
         assert!(asked != "panic", "as asked");

@@ -8,6 +8,7 @@ mod embeddings;
 mod errors;
 mod external;
 mod fake;
+mod formats;
 mod lifecycle;
 mod messages;
 mod metrics;

@@ -126,7 +126,8 @@ async fn fields_that_ask_for_nothing_pass() {
         "modalities": ["text"], "store": false, "user": "someone", "metadata": {"run": "1"},
         "parallel_tool_calls": true, "service_tier": "auto", "verbosity": "medium",
         "stream": false, "stream_options": null, "temperature": null, "n": null, "stop": null,
-        "safety_identifier": "s", "prompt_cache_key": "k", "no_such_field": {"x": 1},
+        "safety_identifier": "s", "prompt_cache_key": "k", "no_such_field": null,
+        "prompt_cache_retention": "in_memory", "guided_json": null,
     });
     assert_eq!(choice("Hi", more).await["message"]["content"], "Hi");
 }

@@ -40,6 +40,21 @@ impl CallReader {
         }
     }
 
+    /// Something was added to what is held, which may begin a call with a marker, or content that
+    /// has a form.
+    pub(super) fn read_formed(&mut self) {
+        match markers::spelt(&self.held, false) {
+            Spelt::Part => {}
+            Spelt::Marker(Marker::Open) => {
+                self.state = State::Region(Region::after_spelling(0));
+            }
+            Spelt::Marker(Marker::Close) | Spelt::Nothing => {
+                self.give_text();
+                self.state = State::Content;
+            }
+        }
+    }
+
     /// What seemed to begin a call at `start` does not: its first character is content, and the
     /// others are looked at anew.
     fn begin_again(&mut self, start: usize) {

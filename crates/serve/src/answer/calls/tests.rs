@@ -461,3 +461,17 @@ proptest! {
         prop_assert_eq!(got, arguments);
     }
 }
+
+#[test]
+fn answers_that_have_a_form_hold_no_calls() {
+    let formed = |given: &[Given<'_>]| read(CallReader::new(&tools()).beside_form(), given, false);
+    let quoted = format!("{{\"said\": \"<tool_call>{PARIS}</tool_call>\"}}");
+    for text in [PARIS, &quoted, "[TOOL_CALLS", "<tool", "[1]", "```json\n[]```", " {}"] {
+        let read = formed(&[Text(text)]);
+        assert_eq!((read.content.as_str(), read.calls.len()), (text, 0));
+    }
+    let called = formed(&[OPEN, Text(PARIS), CLOSE]);
+    assert_eq!((called.content.as_str(), called.calls.len()), ("", 1));
+    let spelt = formed(&[Text(&format!("<tool_call>\n{PARIS}\n</tool_call>"))]);
+    assert_eq!((spelt.content.as_str(), spelt.calls.len()), ("", 1));
+}
