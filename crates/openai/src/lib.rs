@@ -19,6 +19,7 @@ mod error;
 mod fields;
 mod file;
 mod messages;
+pub mod metering;
 mod model;
 mod openapi;
 mod prompt;

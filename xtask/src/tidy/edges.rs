@@ -23,6 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "phial-serve",
         &["phial-openai", "phial-engine", "phial-grammar", "phial-text", "phial-model"],
     ),
+    // It sees HTTP only, so that it can stand before any server of the API.
+    ("phial-gateway", &["phial-openai"]),
     ("phial-mcp", &["phial-serve"]),
     ("phial-telemetry", &["phial-serve"]),
     ("phial", &["*"]),
@@ -78,6 +80,8 @@ mod tests {
         assert_eq!(complaints("phial-convert", "phial-text", Need::Normal), 0);
         assert_eq!(complaints("phial-convert", "phial-hub", Need::Normal), 1);
         assert_eq!(complaints("phial-serve", "phial-convert", Need::Normal), 1);
+        assert_eq!(complaints("phial-gateway", "phial-openai", Need::Normal), 0);
+        assert_eq!(complaints("phial-gateway", "phial-engine", Need::Normal), 1);
         assert_eq!(complaints("phial", "phial-hub", Need::Normal), 0);
         assert_eq!(complaints("newcomer", "phial-hub", Need::Normal), 1);
     }

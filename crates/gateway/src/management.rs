@@ -1,0 +1,3 @@
+//! The management API (`/api/…`), which the console and scripts use.
+
+pub mod wire;
