@@ -10,9 +10,28 @@
 
 #![forbid(unsafe_code)]
 
-pub mod management;
+mod accounts;
+mod admission;
+mod audit;
+mod clock;
+mod gateway;
+mod keys;
+mod ledger;
+mod maintenance;
+mod management;
+mod options;
+mod parts;
 mod refusal;
+mod secrets;
+mod settings;
+mod storage;
 mod upstream;
+pub mod wire;
 
+pub use admission::ClientAddress;
+pub use gateway::Gateway;
+pub use maintenance::{Maintenance, restore};
 pub use refusal::{Refusal, RefusalError};
+pub use settings::Settings;
+pub use storage::StorageError;
 pub use upstream::{Demand, Upstream};

@@ -1,0 +1,170 @@
+//! The gateway as a whole.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+
+use crate::accounts::Accounts;
+use crate::admission;
+use crate::audit::Audit;
+use crate::keys::Keys;
+use crate::ledger::Ledger;
+use crate::management;
+use crate::options::Options;
+use crate::parts::Parts;
+use crate::secrets::{Pepper, hex, random_bytes, same};
+use crate::settings::Settings;
+use crate::storage::{self, Database, StorageError, values};
+use crate::upstream::Upstream;
+
+/// The database of a folder.
+pub(crate) const SQLITE_FILE: &str = "accounts.sqlite";
+
+const READ_MARK: &str = "SELECT value FROM options WHERE name = 'pepper'";
+const SET_MARK: &str =
+    "INSERT INTO options (name, value) VALUES ('pepper', $1) ON CONFLICT (name) DO NOTHING";
+
+/// Accounts, keys and a ledger in front of an upstream. Clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway(Arc<Parts>);
+
+impl Gateway {
+    /// Opens the accounts of `settings`, settles what the last process of this node left open, and
+    /// stands before `upstream`.
+    ///
+    /// # Errors
+    /// What is wrong with the folder, the database or the settings, in one line.
+    pub async fn open(
+        settings: Settings,
+        upstream: Arc<dyn Upstream>,
+    ) -> Result<Self, StorageError> {
+        let folder = &settings.folder;
+        std::fs::create_dir_all(folder).map_err(StorageError::file(folder))?;
+        let (node, lock) = lock_node(folder)?;
+        let database = open_database(&settings).await?;
+        let pepper = open_pepper(&settings, &*database).await?;
+        let options = Options::open(Arc::clone(&database), &settings).await?;
+        let ledger = Ledger::open(Arc::clone(&database), folder, node).await?;
+        Ok(Self(Arc::new(Parts {
+            options,
+            keys: Keys::new(Arc::clone(&database), pepper.clone()),
+            ledger,
+            accounts: Accounts::new(Arc::clone(&database), pepper),
+            audit: Audit::new(Arc::clone(&database)),
+            database,
+            upstream,
+            settings,
+            _lock: lock,
+        })))
+    }
+
+    /// The secret of the link by which the first administrator is made
+    /// (`/console/setup#SECRET`); `None` if there is one. Each call ends the last one's.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn setup_secret(&self) -> Result<Option<String>, StorageError> {
+        if self.0.accounts.has_administrator().await? {
+            return Ok(None);
+        }
+        self.0.accounts.new_setup_secret().await.map(Some)
+    }
+
+    /// The public API.
+    pub fn public_routes(&self) -> Router {
+        let parts = Arc::clone(&self.0);
+        Router::new().fallback(move |request: Request| public(Arc::clone(&parts), request))
+    }
+
+    /// The management API.
+    pub fn management_routes(&self) -> Router {
+        management::router(Arc::clone(&self.0))
+    }
+
+    /// Everything: management below `/api`, the rest is the public API.
+    pub fn routes(&self) -> Router {
+        self.management_routes().merge(self.public_routes())
+    }
+
+    /// Waits until everything that has ended is in the ledger.
+    pub async fn flush(&self) {
+        self.0.ledger.flush().await;
+    }
+
+    /// Waits until everything that has ended is in the ledger, and closes the database. Answers
+    /// must have ended before.
+    pub async fn close(&self) {
+        self.0.ledger.flush().await;
+        self.0.database.close().await;
+    }
+}
+
+async fn public(parts: Arc<Parts>, request: Request) -> Response {
+    admission::answer(parts, request).await
+}
+
+/// The database of `settings`, its tables up to date.
+pub(crate) async fn open_database(settings: &Settings) -> Result<Arc<dyn Database>, StorageError> {
+    match &settings.database {
+        Some(address) => storage::open(address).await,
+        None => storage::open(&settings.folder.join(SQLITE_FILE).to_string_lossy()).await,
+    }
+}
+
+/// Where the pepper is.
+pub(crate) fn pepper_file(settings: &Settings) -> PathBuf {
+    settings.pepper_file.clone().unwrap_or_else(|| settings.folder.join("pepper"))
+}
+
+/// The pepper that this database was made with.
+pub(crate) async fn open_pepper(
+    settings: &Settings,
+    database: &dyn Database,
+) -> Result<Pepper, StorageError> {
+    let file = pepper_file(settings);
+    let pepper = Pepper::open(&file)?;
+    let mark = pepper.hash("mark", "");
+    let mut transaction = database.begin().await?;
+    transaction.execute(SET_MARK, values![&mark]).await?;
+    transaction.commit().await?;
+    let rows = database.read(READ_MARK, Vec::new()).await?;
+    let known = rows.into_iter().next().ok_or(StorageError::Shape("nothing"))?.columns().text()?;
+    if !same(&known, &mark) {
+        return Err(StorageError::Setting(format!(
+            "{} is not the pepper that these accounts were made with; all nodes of a database \
+             need the same (pepper_file in the configuration)",
+            file.display()
+        )));
+    }
+    Ok(pepper)
+}
+
+/// The name of the node whose folder this is; one process at a time may be it.
+pub(crate) fn lock_node(folder: &Path) -> Result<(String, File), StorageError> {
+    let file: PathBuf = folder.join("node");
+    let mut opened = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&file)
+        .map_err(StorageError::file(&file))?;
+    if opened.try_lock().is_err() {
+        return Err(StorageError::Setting(format!(
+            "another process uses {}; give each its own folder",
+            folder.display()
+        )));
+    }
+    let mut name = String::new();
+    std::io::Read::read_to_string(&mut opened, &mut name).map_err(StorageError::file(&file))?;
+    if name.is_empty() {
+        name = hex(&random_bytes::<8>());
+        std::io::Write::write_all(&mut opened, name.as_bytes())
+            .map_err(StorageError::file(&file))?;
+    }
+    Ok((name, opened))
+}

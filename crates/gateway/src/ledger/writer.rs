@@ -1,0 +1,336 @@
+//! The one task of a node that writes reservations and settlements: it takes all that have come
+//! meanwhile into one transaction, so that the more there is to do, the less each costs.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::sync::mpsc;
+
+use super::books::{self, Hold, KeyState, Refused, UserState};
+use super::journal::Journal;
+use super::open_request::{OpenRequest, Order, Reservation, ReserveOrder, Settlement};
+use super::statements;
+use crate::clock::unix_millis;
+use crate::storage::{Columns, Database, StorageError, Transaction, values};
+
+/// Orders of one transaction at most.
+const BATCH_MAX: usize = 512;
+
+/// How long to leave a database alone that did not do what it was asked.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+pub(super) struct Writer {
+    pub database: Arc<dyn Database>,
+    pub journal: Arc<Journal>,
+    pub node: String,
+    /// Given to the requests that are let in.
+    pub orders: mpsc::WeakUnboundedSender<Order>,
+}
+
+/// Changes of one transaction, as they are worked out.
+#[derive(Default)]
+struct Batch {
+    users: BTreeMap<i64, UserState>,
+    keys: BTreeMap<i64, KeyState>,
+    reserved: Vec<Json>,
+    rows: Vec<Json>,
+}
+
+impl Writer {
+    pub async fn run(&self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let mut orders = Vec::with_capacity(BATCH_MAX);
+        while inbox.recv_many(&mut orders, BATCH_MAX).await > 0 {
+            let (mut reserves, mut settlements, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+            for order in orders.drain(..) {
+                match order {
+                    Order::Reserve(order) => reserves.push(*order),
+                    Order::Settle(settlement) => settlements.push(*settlement),
+                    Order::Flush(done) => flushes.push(done),
+                }
+            }
+            match self.write(&reserves, &settlements).await {
+                Ok(outcomes) => self.reply(reserves, outcomes),
+                Err(error) => {
+                    tracing::error!(%error, "requests cannot be accounted for");
+                    for order in reserves {
+                        // Whoever asked may be gone.
+                        let _ = order.reply.send(Err(Refused::Unavailable));
+                    }
+                    self.settle_until_done(&settlements).await;
+                }
+            }
+            for slot in settlements.iter().filter_map(|settlement| settlement.slot) {
+                self.journal.end(slot);
+            }
+            for done in flushes {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Settlements must be written, whatever happens; nothing new is let in before.
+    async fn settle_until_done(&self, settlements: &[Settlement]) {
+        while !settlements.is_empty() {
+            tokio::time::sleep(RETRY_DELAY).await;
+            match self.write(&[], settlements).await {
+                Ok(_) => break,
+                Err(error) => tracing::error!(%error, "requests cannot be settled"),
+            }
+        }
+    }
+
+    /// Answers whoever waits. A client that is gone meanwhile drops its request, which settles it.
+    fn reply(&self, reserves: Vec<ReserveOrder>, outcomes: Vec<Result<Hold, Refused>>) {
+        for (order, outcome) in reserves.into_iter().zip(outcomes) {
+            let opened = outcome.and_then(|hold| {
+                let reservation = Reservation { hold, ..order.reservation };
+                self.open(reservation)
+            });
+            let _ = order.reply.send(opened);
+        }
+    }
+
+    fn open(&self, reservation: Reservation) -> Result<OpenRequest, Refused> {
+        // The ledger is there as long as anybody can ask it.
+        let orders = self.orders.upgrade().ok_or(Refused::Unavailable)?;
+        match self.journal.begin(&reservation.request) {
+            Ok(slot) => Ok(OpenRequest::new(reservation, Arc::clone(&self.journal), slot, orders)),
+            Err(error) => {
+                tracing::error!(%error, "the journal of running requests cannot be written");
+                let settlement = Settlement::of_nothing(reservation);
+                let _ = orders.send(Order::Settle(Box::new(settlement)));
+                Err(Refused::Unavailable)
+            }
+        }
+    }
+
+    /// Writes all of it or nothing.
+    pub async fn write(
+        &self,
+        reserves: &[ReserveOrder],
+        settlements: &[Settlement],
+    ) -> Result<Vec<Result<Hold, Refused>>, StorageError> {
+        if reserves.is_empty() && settlements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.database.begin().await?;
+        let ids = |user: bool| {
+            let id = |reservation: &Reservation| match user {
+                true => reservation.user,
+                false => reservation.key,
+            };
+            let reserved = reserves.iter().map(|order| id(&order.reservation));
+            let all: HashSet<i64> =
+                reserved.chain(settlements.iter().map(|s| id(&s.reservation))).collect();
+            json!(all).to_string()
+        };
+        let mut batch = Batch::default();
+        let dialect = self.database.dialect();
+        let lock_users = statements::LOCK_USERS.of(dialect);
+        for row in transaction.query(lock_users, values![ids(true)]).await? {
+            let user = read_user(&mut row.columns())?;
+            batch.users.insert(user.id, user);
+        }
+        let lock_keys = statements::LOCK_KEYS.of(dialect);
+        for row in transaction.query(lock_keys, values![ids(false)]).await? {
+            let key = read_key(&mut row.columns())?;
+            batch.keys.insert(key.id, key);
+        }
+        self.settle(&mut batch, &mut *transaction, settlements).await?;
+        let outcomes = reserves.iter().map(|order| batch.reserve(order, &self.node)).collect();
+        self.store(batch, transaction).await?;
+        Ok(outcomes)
+    }
+
+    async fn settle(
+        &self,
+        batch: &mut Batch,
+        transaction: &mut dyn Transaction,
+        settlements: &[Settlement],
+    ) -> Result<(), StorageError> {
+        if settlements.is_empty() {
+            return Ok(());
+        }
+        let requests: Vec<&str> =
+            settlements.iter().map(|s| s.reservation.request.as_str()).collect();
+        let end = statements::END_RESERVATIONS.of(self.database.dialect());
+        let mut ended = HashSet::new();
+        for row in transaction.query(end, values![json!(requests).to_string()]).await? {
+            ended.insert(row.columns().text()?);
+        }
+        for settlement in settlements {
+            // Whoever comes second finds nothing to settle: no request is paid for twice.
+            if ended.remove(&settlement.reservation.request) {
+                batch.settle(settlement);
+            } else {
+                let request = &settlement.reservation.request;
+                tracing::warn!(request, "another node has settled this request already");
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(
+        &self,
+        batch: Batch,
+        mut transaction: Box<dyn Transaction>,
+    ) -> Result<(), StorageError> {
+        let dialect = self.database.dialect();
+        if batch.rows.is_empty() {
+            return transaction.commit().await;
+        }
+        let users: Vec<Json> = batch.users.values().map(user_fields).collect();
+        let keys: Vec<Json> = batch.keys.values().map(key_fields).collect();
+        let changes = [
+            (statements::UPDATE_USERS, users),
+            (statements::UPDATE_KEYS, keys),
+            (statements::ADD_RESERVATIONS, batch.reserved),
+            (statements::ADD_LEDGER_ROWS, batch.rows),
+        ];
+        for (sql, rows) in changes {
+            if !rows.is_empty() {
+                let rows = Json::Array(rows).to_string();
+                transaction.execute(sql.of(dialect), values![rows]).await?;
+            }
+        }
+        transaction.commit().await
+    }
+}
+
+impl Batch {
+    fn reserve(&mut self, order: &ReserveOrder, node: &str) -> Result<Hold, Refused> {
+        let reservation = &order.reservation;
+        let user = self.users.get_mut(&reservation.user).ok_or(Refused::Stale)?;
+        let key = self.keys.get_mut(&reservation.key).ok_or(Refused::Stale)?;
+        let hold = books::reserve(user, key, &order.wish)?;
+        let Reservation { request, at, price, model, route, stream, .. } = reservation;
+        let (user, key) = (user.id, key.id);
+        self.reserved.push(json!([
+            request,
+            node,
+            at,
+            user,
+            key,
+            hold.money,
+            hold.tokens,
+            price.input,
+            price.cached_input,
+            price.output,
+            &**model,
+            &**route,
+            i64::from(*stream),
+        ]));
+        self.rows.push(json!([
+            at,
+            "reserve",
+            user,
+            key,
+            request,
+            -hold.money,
+            -hold.money,
+            -hold.tokens,
+            0,
+            0,
+            0,
+            0,
+            &**model,
+            &**route,
+            i64::from(*stream),
+            0,
+            "",
+            0,
+            0,
+        ]));
+        Ok(hold)
+    }
+
+    fn settle(&mut self, settlement: &Settlement) {
+        let reservation = &settlement.reservation;
+        let found = (self.users.get_mut(&reservation.user), self.keys.get_mut(&reservation.key));
+        let (Some(user), Some(key)) = found else {
+            // Users and keys are marked, never removed.
+            tracing::error!(request = reservation.request, "whose request this was is not known");
+            return;
+        };
+        let counts = settlement.counts;
+        let settled = books::settle(user, key, reservation.hold, reservation.price, counts);
+        if reservation.price.cost(counts) > settled.cost {
+            let request = &reservation.request;
+            tracing::warn!(request, "an upstream counted more than can have been used");
+        }
+        let stream = i64::from(reservation.stream);
+        self.rows.push(json!([
+            unix_millis(),
+            "settle",
+            user.id,
+            key.id,
+            reservation.request,
+            settled.money_back,
+            settled.money_back,
+            settled.tokens_back,
+            settled.cost,
+            counts.prompt_tokens,
+            counts.cached_tokens,
+            counts.completion_tokens,
+            &*reservation.model,
+            &*reservation.route,
+            stream,
+            settlement.status,
+            settlement.finish.name(),
+            settlement.duration_ms,
+            settlement.first_token_ms,
+        ]));
+    }
+}
+
+fn read_user(row: &mut Columns) -> Result<UserState, StorageError> {
+    Ok(UserState {
+        id: row.int()?,
+        status: row.int()?,
+        balance: row.int()?,
+        unlimited: row.yes()?,
+        used: row.int()?,
+        requests: row.int()?,
+    })
+}
+
+fn read_key(row: &mut Columns) -> Result<KeyState, StorageError> {
+    Ok(KeyState {
+        id: row.int()?,
+        status: row.int()?,
+        deleted: row.yes()?,
+        version: row.int()?,
+        expires_at: row.int()?,
+        balance: row.int()?,
+        unlimited: row.yes()?,
+        used: row.int()?,
+        token_balance: row.int()?,
+        unlimited_tokens: row.yes()?,
+        requests_per_minute: row.int()?,
+        tokens_per_minute: row.int()?,
+        parallel_requests: row.int()?,
+        open_requests: row.int()?,
+        requests_earned_at: row.int()?,
+        tokens_earned_at: row.int()?,
+        accessed_at: row.int()?,
+    })
+}
+
+fn user_fields(user: &UserState) -> Json {
+    json!([user.id, user.balance, user.used, user.requests])
+}
+
+fn key_fields(key: &KeyState) -> Json {
+    json!([
+        key.id,
+        key.balance,
+        key.used,
+        key.token_balance,
+        key.open_requests,
+        key.requests_earned_at,
+        key.tokens_earned_at,
+        key.accessed_at,
+    ])
+}

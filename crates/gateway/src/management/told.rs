@@ -1,0 +1,45 @@
+//! Reading what the management API is told.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts as Head;
+use serde::de::DeserializeOwned;
+
+use super::answer::Failure;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let read: Result<Json<T>, JsonRejection> = Json::from_request(request, state).await;
+        read.map(|Json(value)| Self(value)).map_err(|error| Failure::invalid(error.body_text()))
+    }
+}
+
+/// The query of an address.
+pub(super) struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(head: &mut Head, state: &S) -> Result<Self, Failure> {
+        let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(head, state).await;
+        read.map(|Query(value)| Self(value)).map_err(|error| Failure::invalid(error.body_text()))
+    }
+}
+
+/// The number in an address.
+pub(super) struct Id(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(head: &mut Head, state: &S) -> Result<Self, Failure> {
+        let read: Result<Path<i64>, PathRejection> = Path::from_request_parts(head, state).await;
+        read.map(|Path(id)| Self(id)).map_err(|_| Failure::not_found("There is no such number."))
+    }
+}

@@ -1,0 +1,150 @@
+//! SQLite, within the program.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::sqlite::{
+    Sqlite as Driver, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row as _, TypeInfo, ValueRef};
+
+use super::{Database, Dialect, Outcome, Row, StorageError, Transaction, Value, migrator};
+
+/// Connections that read. Each has a thread.
+const READERS: u32 = 3;
+
+/// How often what was written is moved from the log into the file.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pages of the log at which a writer does that itself; the task of its own comes first.
+const CHECKPOINT_PAGES: &str = "16384";
+
+pub(super) struct Sqlite {
+    /// One connection: SQLite has one writer at a time, and waiting here is fair and cheap.
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    /// Commits go to the log without waiting for the disk (`synchronous = NORMAL`). What is
+    /// committed outlives the process; when the power fails, the last moments of the ledger may be
+    /// lost, each request with all of it, and the file stays whole.
+    pub async fn open(file: &Path) -> Result<Self, StorageError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let writer_options = options.clone().pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(writer_options)
+            .await?;
+        migrator("INTEGER PRIMARY KEY AUTOINCREMENT").run(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .test_before_acquire(false)
+            .connect_with(options.clone().read_only(true))
+            .await?;
+        let checkpointer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        tokio::spawn(checkpoints(checkpointer, writer.clone()));
+        Ok(Self { writer, readers })
+    }
+}
+
+/// Moves the log into the file beside the writer, which would wait for the disk otherwise.
+async fn checkpoints(pool: SqlitePool, writer: SqlitePool) {
+    while !writer.is_closed() {
+        tokio::time::sleep(CHECKPOINT_INTERVAL).await;
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await {
+            tracing::warn!(%error, "the log of the accounts cannot be moved into their file");
+        }
+    }
+    pool.close().await;
+}
+
+impl Database for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn read(&self, sql: &'static str, values: Vec<Value>) -> Outcome<'_, Vec<Row>> {
+        Box::pin(async move {
+            let rows = bind(sql, values).fetch_all(&self.readers).await?;
+            rows.iter().map(row).collect()
+        })
+    }
+
+    fn begin(&self) -> Outcome<'_, Box<dyn Transaction>> {
+        Box::pin(async move {
+            let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+            Ok(Box::new(SqliteTransaction(transaction)) as Box<dyn Transaction>)
+        })
+    }
+
+    fn back_up<'a>(&'a self, file: &'a Path) -> Outcome<'a, ()> {
+        Box::pin(async move {
+            let name = file.display().to_string();
+            sqlx::query("VACUUM INTO $1").bind(name).execute(&self.writer).await?;
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.readers.close().await;
+            self.writer.close().await;
+        })
+    }
+}
+
+struct SqliteTransaction(sqlx::Transaction<'static, Driver>);
+
+impl Transaction for SqliteTransaction {
+    fn query(&mut self, sql: &'static str, values: Vec<Value>) -> Outcome<'_, Vec<Row>> {
+        Box::pin(async move {
+            let rows = bind(sql, values).fetch_all(&mut *self.0).await?;
+            rows.iter().map(row).collect()
+        })
+    }
+
+    fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Outcome<'_, u64> {
+        Box::pin(async move {
+            let done = bind(sql, values).execute(&mut *self.0).await?;
+            Ok(done.rows_affected())
+        })
+    }
+
+    fn commit(self: Box<Self>) -> Outcome<'static, ()> {
+        Box::pin(async move { Ok(self.0.commit().await?) })
+    }
+}
+
+fn bind(
+    sql: &'static str,
+    values: Vec<Value>,
+) -> sqlx::query::Query<'static, Driver, SqliteArguments> {
+    values.into_iter().fold(sqlx::query(sql), |query, value| match value {
+        Value::Int(value) => query.bind(value),
+        Value::Text(value) => query.bind(value),
+    })
+}
+
+fn row(row: &SqliteRow) -> Result<Row, StorageError> {
+    let columns = (0..row.len()).map(|index| {
+        let kind = row.try_get_raw(index)?.type_info().name().to_owned();
+        match kind.as_str() {
+            "INTEGER" => Ok(Value::Int(row.try_get(index)?)),
+            "TEXT" => Ok(Value::Text(row.try_get(index)?)),
+            _ => Err(StorageError::Shape("neither a number nor text")),
+        }
+    });
+    columns.collect::<Result<_, _>>().map(Row)
+}
