@@ -23,6 +23,7 @@ pub mod metering;
 mod model;
 mod openapi;
 mod prompt;
+mod relay;
 mod responses;
 mod sampling;
 mod tokens;
@@ -61,6 +62,8 @@ pub use messages::response::{
 pub use model::{Model, ModelList};
 pub use openapi::OPENAPI;
 pub use prompt::PromptInput;
+pub use relay::answer::{PartChanges, RelayedPart};
+pub use relay::request::{RelayedRequest, RequestBounds, RequestChanges};
 pub use responses::event::{EventLogprob, EventTopLogprob, NumberedEvent, ResponseEvent};
 pub use responses::item::{Item, ItemContent, ItemStatus, conversation};
 pub use responses::object::{
