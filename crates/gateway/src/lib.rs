@@ -5,6 +5,9 @@
 //! models, tokenizers; it sees requests and answers of the public API, and an
 //! [`Upstream`] that counts and answers them.
 //!
+//! [`upstreams`] makes one upstream of many servers, [`networks`] says who asks and who may be asked,
+//! [`openid`] signs people in.
+//!
 //! **Start at** [`Upstream`], then `admission` (a request from its key to its settlement) and
 //! `ledger` (the only thing that moves money).
 
@@ -14,11 +17,15 @@ mod accounts;
 mod admission;
 mod audit;
 mod clock;
+mod configuration;
 mod gateway;
 mod keys;
 mod ledger;
+mod listening;
 mod maintenance;
 mod management;
+pub mod networks;
+pub mod openid;
 mod options;
 mod parts;
 mod refusal;
@@ -26,10 +33,13 @@ mod secrets;
 mod settings;
 mod storage;
 mod upstream;
+pub mod upstreams;
 pub mod wire;
 
 pub use admission::ClientAddress;
+pub use configuration::{Configuration, PriceTable, TlsTable};
 pub use gateway::Gateway;
+pub use listening::Listening;
 pub use maintenance::{Maintenance, restore};
 pub use refusal::{Refusal, RefusalError};
 pub use settings::Settings;

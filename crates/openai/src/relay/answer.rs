@@ -24,10 +24,13 @@ impl RelayedPart {
         let members = Members::read(json).ok()?;
         let nested = ["response", "message"].into_iter().find_map(|name| {
             let members: Members<'_> = members.get(name)?;
-            Some((members.get("usage").and_then(usage), members.get("error").is_some_and(is_set)))
+            Some((
+                members.get("usage").as_ref().and_then(usage),
+                members.raw("error").is_some_and(is_set),
+            ))
         });
         let (nested_usage, nested_error) = nested.unwrap_or_default();
-        let own_usage = members.get("usage").and_then(usage);
+        let own_usage = members.get("usage").as_ref().and_then(usage);
         let choices: Option<Value> = members.get("choices");
         let mut text_bytes = choices.as_ref().map_or(0, generated_bytes);
         for name in ["delta", "content", "output"] {
@@ -37,7 +40,7 @@ impl RelayedPart {
         Some(Self {
             usage: own_usage.or(nested_usage),
             text_bytes,
-            is_error: members.get("error").is_some_and(is_set)
+            is_error: members.raw("error").is_some_and(is_set)
                 || nested_error
                 || kind == Some("error"),
             is_usage_only: own_usage.is_some()
@@ -46,8 +49,8 @@ impl RelayedPart {
     }
 }
 
-fn is_set(value: Value) -> bool {
-    !value.is_null()
+fn is_set(raw: &str) -> bool {
+    raw != "null"
 }
 
 /// Members of choices and deltas that nothing was generated for.
@@ -69,13 +72,13 @@ fn generated_bytes(value: &Value) -> usize {
 
 /// Chat, completions and embeddings say `prompt_tokens`, the other dialects `input_tokens`; only
 /// that of messages leaves out what came from a cache.
-fn usage(object: Map<String, Value>) -> Option<Usage> {
+fn usage(object: &Map<String, Value>) -> Option<Usage> {
     let number = |object: &Map<String, Value>, name: &str| {
         object.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok())
     };
     let detail =
         |name: &str| object.get(name)?.as_object().and_then(|d| number(d, "cached_tokens"));
-    let own = |name: &str| number(&object, name);
+    let own = |name: &str| number(object, name);
     let prompt = own("prompt_tokens").or_else(|| own("input_tokens"));
     let completion = own("completion_tokens").or_else(|| own("output_tokens"));
     if prompt.is_none() && completion.is_none() {

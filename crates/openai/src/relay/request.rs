@@ -78,6 +78,8 @@ pub struct RequestChanges<'a> {
     pub model: Option<&'a str>,
     /// Ask for the usage at the end of a stream.
     pub include_usage: bool,
+    /// Ask for the usage in every event (an extension of other servers).
+    pub continuous_usage: bool,
     /// Ask that the answer is not kept.
     pub forbid_storing: bool,
 }
@@ -93,9 +95,12 @@ impl RequestChanges<'_> {
         if let Some(model) = self.model {
             changes.push(("model", Some(Value::from(model).to_string())));
         }
-        if self.include_usage {
+        if self.include_usage || self.continuous_usage {
             let mut options: Map<String, Value> = members.get("stream_options").unwrap_or_default();
             options.insert("include_usage".into(), Value::Bool(true));
+            if self.continuous_usage {
+                options.insert("continuous_usage_stats".into(), Value::Bool(true));
+            }
             changes.push(("stream_options", Some(Value::Object(options).to_string())));
         }
         if self.forbid_storing {
@@ -227,8 +232,12 @@ mod tests {
     #[test]
     fn changes_leave_the_rest_alone() {
         let body = br#"{"model":"a","seed":1e2,"stream_options":{"x":1}}"#;
-        let changes =
-            RequestChanges { model: Some("b\""), include_usage: true, forbid_storing: true };
+        let changes = RequestChanges {
+            model: Some("b\""),
+            include_usage: true,
+            continuous_usage: false,
+            forbid_storing: true,
+        };
         let changed = String::from_utf8(changes.apply(body).unwrap()).unwrap();
         assert_eq!(
             changed,
