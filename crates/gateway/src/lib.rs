@@ -14,6 +14,7 @@ mod accounts;
 mod admission;
 mod audit;
 mod clock;
+pub mod console;
 mod gateway;
 mod keys;
 mod ledger;
