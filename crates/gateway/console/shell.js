@@ -35,7 +35,7 @@ const THEMES = [
 
 /** A page of someone who is signed in. */
 export function frame(content, { path = "", isWide = false }) {
-  const side = h("div.side", { id: "side" }, brand(), navigation(path), sideFoot());
+  const side = h("aside.side", { id: "side", "aria-label": t("nav.menu") }, brand(), navigation(path), sideFoot());
   const open = iconButton("menu", t("nav.menu"), { "aria-expanded": "false", "aria-controls": "side", onclick: () => toggle(!side.classList.contains("open")) });
   const toggle = (isOpen) => {
     side.classList.toggle("open", isOpen);

@@ -5,7 +5,11 @@ import { h, replace, svg } from "../dom.js";
 import { compact } from "../i18n.js";
 
 const HEIGHT = 220;
-const EDGE = { top: 10, right: 18, bottom: 26, left: 48 };
+const EDGE = { top: 10, right: 18, bottom: 26 };
+
+/** Pixels that a letter of the axis takes at most, and those between the axis and its letters. */
+const LETTER = 7.2;
+const GAP = 8;
 
 /**
  * `columns` are `{label, short, values: [n…]}`, `series` their names in order of stacking. `write`
@@ -14,6 +18,7 @@ const EDGE = { top: 10, right: 18, bottom: 26, left: 48 };
 export function columnChart({ columns, series, label, write, axis = compact, isWhole = true }) {
   const readout = h("p.chart-readout", { role: "status", "aria-live": "polite" });
   const plot = h("div.chart-plot", { tabindex: "0", role: "img", "aria-label": label });
+  const axes = axesOf(columns, axis, isWhole);
   let chosen = columns.length - 1;
   const choose = (index) => {
     chosen = Math.max(0, Math.min(columns.length - 1, index));
@@ -30,31 +35,36 @@ export function columnChart({ columns, series, label, write, axis = compact, isW
   });
   plot.addEventListener("pointermove", (event) => {
     const box = plot.getBoundingClientRect();
-    const inner = box.width - EDGE.left - EDGE.right;
-    choose(Math.floor(((event.clientX - box.left - EDGE.left) / inner) * columns.length));
+    const inner = box.width - axes.left - EDGE.right;
+    choose(Math.floor(((event.clientX - box.left - axes.left) / inner) * columns.length));
   });
   const draw = () => {
-    replace(plot, drawing(columns, plot.clientWidth, axis, isWhole));
+    replace(plot, drawing(columns, plot.clientWidth, axes));
     choose(chosen);
   };
   new ResizeObserver(draw).observe(plot);
   return h("div.chart", readout, plot);
 }
 
-function drawing(columns, width, axis, isWhole) {
-  const inner = { width: Math.max(10, width - EDGE.left - EDGE.right), height: HEIGHT - EDGE.top - EDGE.bottom };
+/** Where the axis has lines, their words, and the room that these take at the left. */
+function axesOf(columns, axis, isWhole) {
   const highest = Math.max(0, ...columns.map(({ values }) => values.reduce((sum, value) => sum + value, 0)));
-  const ticks = niceTicks(highest, isWhole);
-  const top = ticks[ticks.length - 1];
+  const ticks = niceTicks(highest, isWhole).map((value) => ({ value, words: axis(value) }));
+  return { ticks, left: Math.ceil(Math.max(...ticks.map(({ words }) => words.length)) * LETTER) + GAP };
+}
+
+function drawing(columns, width, { ticks, left }) {
+  const inner = { width: Math.max(10, width - left - EDGE.right), height: HEIGHT - EDGE.top - EDGE.bottom };
+  const top = ticks[ticks.length - 1].value;
   const y = (value) => EDGE.top + inner.height * (1 - value / top);
   const slot = inner.width / columns.length;
-  const lines = ticks.map((tick) => [
-    svg("line.grid", { x1: EDGE.left, x2: EDGE.left + inner.width, y1: y(tick), y2: y(tick) }),
-    svg("text.tick", { x: EDGE.left - 8, y: y(tick) + 4, "text-anchor": "end" }, axis(tick)),
+  const lines = ticks.map(({ value, words }) => [
+    svg("line.grid", { x1: left, x2: left + inner.width, y1: y(value), y2: y(value) }),
+    svg("text.tick", { x: left - GAP, y: y(value) + 4, "text-anchor": "end" }, words),
   ]);
   const labelEvery = Math.ceil(56 / slot);
   const bars = columns.map((column, index) => {
-    const x = EDGE.left + slot * index;
+    const x = left + slot * index;
     const isLabelled = (columns.length - 1 - index) % labelEvery === 0;
     const text = isLabelled && svg("text.tick", { x: x + slot / 2, y: HEIGHT - 6, "text-anchor": "middle" }, column.short);
     return svg("g.column", svg("rect.slot", { x, y: EDGE.top, width: slot, height: inner.height }), stack(column.values, x, slot, y), text);

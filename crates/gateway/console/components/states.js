@@ -14,7 +14,7 @@ export function skeleton(lines = 4) {
 
 /** Nothing here: why, and what to do. */
 export function emptyState({ symbol = "overview", title, text = null, action = null }) {
-  return h("div.state.empty", h("div.state-symbol", icon(symbol)), h("h3", title), text && h("p", text), action);
+  return h("div.state.empty", h("div.state-symbol", icon(symbol)), h("p.state-title", title), text && h("p", text), action);
 }
 
 /** It did not work: what the server said, and another try. */
@@ -23,7 +23,7 @@ export function errorState(error, retry) {
     "div.state.failed",
     { role: "alert" },
     h("div.state-symbol", icon("warning")),
-    h("h3", t("state.failed")),
+    h("p.state-title", t("state.failed")),
     h("p", error.message),
     retry && button(t("action.retry"), { symbol: "retry", onclick: retry }),
   );

@@ -430,7 +430,6 @@ export default {
   "usage.days": { one: "{count} day", other: "{count} days" },
   "usage.deleted": "Deleted",
   "usage.details": "Details",
-  "usage.details_of": "Details of call {id}",
   "usage.everybody": "Everybody",
   "usage.failed": "Failed",
   "usage.filters": "Filters",

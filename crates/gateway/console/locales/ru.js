@@ -430,7 +430,6 @@ export default {
   "usage.days": { one: "{count} день", few: "{count} дня", many: "{count} дней", other: "{count} дня" },
   "usage.deleted": "Удалён",
   "usage.details": "Подробнее",
-  "usage.details_of": "Подробности вызова {id}",
   "usage.everybody": "Все",
   "usage.failed": "С ошибкой",
   "usage.filters": "Фильтры",

@@ -430,7 +430,6 @@ export default {
   "usage.days": { other: "{count} 天" },
   "usage.deleted": "已删除",
   "usage.details": "详情",
-  "usage.details_of": "调用 {id} 的详情",
   "usage.everybody": "所有人",
   "usage.failed": "失败",
   "usage.filters": "筛选",

@@ -71,6 +71,7 @@ function showDays(days) {
 function showEngine(data) {
   const models = enginesOf(data);
   const head = h("header.card-head", h("h2", t("nav.models")), h("div.card-actions", linkButton(t("overview.details"), hrefOf("/models"), { kind: "quiet" })));
+  if (models.length === 0 && session.status.models.length === 0) return [head, emptyState({ symbol: "model", title: t("models.none"), text: t("models.none_text") })];
   if (models.length === 0) return [head, h("ul.plain-list", session.status.models.map((name) => h("li.model-line", h("strong", name))))];
   const lines = models.map((model) => [
     h("li.model-line", h("div", h("strong", model.id), h("span.muted.small", t("models.context", { count: model.context_tokens ?? 0 }))), badge(t(model.loaded ? "models.loaded" : "models.not_loaded"), model.loaded ? "good" : "")),

@@ -91,7 +91,7 @@ function columns(isEverybody) {
     { label: t("usage.cost"), kind: "number", cell: ({ quota }) => money(quota) },
     { label: t("usage.took"), kind: "number", cell: (call) => [duration(call.duration_ms), speedOf(call) !== null && h("span.muted.small", speed(speedOf(call)))] },
     { label: t("usage.result"), cell: finishBadge },
-    { label: t("table.actions"), kind: "actions", cell: (call) => button(t("usage.details"), { kind: "quiet small", onclick: () => showCall(call), "aria-label": t("usage.details_of", { id: call.request_id }) }) },
+    { label: t("table.actions"), kind: "actions", cell: (call) => button(t("usage.details"), { kind: "quiet small", onclick: () => showCall(call), "aria-label": t("keys.action_of", { action: t("usage.details"), name: call.request_id }) }) },
   ].filter(Boolean);
 }
 

@@ -64,8 +64,11 @@ function takeCall({ index, id, function: part }, calls) {
   if (part?.arguments) call.function.arguments += part.arguments;
 }
 
+/** What comes within this time came at once: a speed of it would say nothing. */
+const SPEED_MS_MIN = 200;
+
 /** Tokens a second after the first, as this page saw them, or `null`. */
 export function seenSpeed({ usage, firstMs, lastMs }) {
   const tokens = usage?.completion_tokens ?? 0;
-  return tokens > 1 && lastMs > firstMs ? (tokens - 1) / ((lastMs - firstMs) / 1000) : null;
+  return tokens > 1 && lastMs - firstMs >= SPEED_MS_MIN ? (tokens - 1) / ((lastMs - firstMs) / 1000) : null;
 }
