@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { watchedPage } from "./browser.mjs";
 import { standIn } from "./stand-in.mjs";
 
-const PARTS = { everyFieldOfAKey, keysOnlyOnce, wrongFields, keyboardOnly, telephoneMenu, themesAndLanguages, chatWithATool, stopping, referenceCalls, signingOut };
+const PARTS = { everyFieldOfAKey, onlyChanges, keysOnlyOnce, wrongFields, keyboardOnly, telephoneMenu, themesAndLanguages, chatWithATool, stopping, referenceCalls, signingOut };
 
 export async function checkParts(browser, root) {
   for (const [name, part] of Object.entries(PARTS)) {
@@ -71,6 +71,20 @@ async function everyFieldOfAKey(page, open) {
     parallel_requests: 2,
   });
   page.assertClean("adding a key");
+}
+
+/** What is left to spend falls while the form is open: it must not be written back. */
+async function onlyChanges(page, open) {
+  await open("keys");
+  await page.locator('tr[data-row="Nightly summaries"] [data-name="edit"]').click();
+  await page.getByLabel("Requests a minute").fill("30");
+  const body = await sent(page, "PUT", "/api/token/", () => named(page, "submit").click());
+  assert.deepEqual(body, { id: 2, requests_per_minute: 30 });
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.locator('tr[data-row="Old prototype"] [data-name="edit"]').click();
+  await page.getByLabel("Name", { exact: true }).fill("Older prototype");
+  assert.deepEqual(await sent(page, "PUT", "/api/token/", () => named(page, "submit").click()), { id: 4, name: "Older prototype" });
+  page.assertClean("editing a key");
 }
 
 /** A key is copied as it is, stays on screen until it is said to be safe, and nowhere after. */
@@ -240,5 +254,8 @@ async function signingOut(page, open) {
   await named(page, "sign-out").click();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   assert.ok(page.url().endsWith("/console/sign-in"));
-  page.assertClean("signing out");
+  await open("keys");
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  assert.ok(page.url().endsWith("/console/sign-in?next=%2Fkeys"));
+  page.assertClean("signing out", [/status of 401 .*\/api\/user\/self/]);
 }

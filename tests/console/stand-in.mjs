@@ -102,7 +102,10 @@ function routes(state) {
   const list = (items) => (query) => paged(state.mode === "empty" ? [] : items(), query);
   return {
     "GET /api/user/self": () => state.user,
-    "POST /api/user/logout": () => null,
+    "POST /api/user/logout": () => {
+      state.user = null;
+      return null;
+    },
     "PUT /api/user/self": () => null,
     "GET /api/user/token": () => "pat-5a1c0f7e9b2d4c6a8e0f",
     "GET /api/token/": list(() => state.keys),

@@ -50,6 +50,11 @@ export async function api(method, path, { body, query, signal, isSignIn = false 
   return answer.data;
 }
 
+/** Fields of `values` that differ from those of `known`: what is not changed must not be written back. */
+export function changes(values, known) {
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== known[name]));
+}
+
 /** `fetch`, whose failures say what to do. */
 export async function reach(address, request) {
   try {

@@ -6,8 +6,8 @@ import { icon, mark } from "./components/icons.js";
 import { toastError } from "./components/toast.js";
 import { h } from "./dom.js";
 import { LANGUAGES, currentLanguage, money, setLanguage, t } from "./i18n.js";
-import { hrefOf, navigate, redraw } from "./router.js";
-import { isAdministrator, session, setUser } from "./session.js";
+import { hrefOf, redraw } from "./router.js";
+import { isAdministrator, session } from "./session.js";
 import { store, stored } from "./storage.js";
 
 const WORK = [
@@ -108,8 +108,8 @@ async function signOut() {
     toastError(error);
     return;
   }
-  setUser(null);
-  navigate("/sign-in");
+  // Anew, so that keys and conversations are gone from the page's memory.
+  location.assign(hrefOf("/sign-in"));
 }
 
 function languageChoice() {

@@ -5,8 +5,8 @@ import { linkButton } from "../components/button.js";
 import { form, textField } from "../components/form.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
-import { hrefOf, navigate } from "../router.js";
-import { openSession, session } from "../session.js";
+import { hrefOf } from "../router.js";
+import { session } from "../session.js";
 
 /** What the server takes. */
 const PASSWORD_CHARACTERS_MIN = 8;
@@ -22,7 +22,7 @@ export function signInPage() {
   ];
   const signIn = async ({ username, password }) => {
     await api("POST", "/api/user/login", { body: { username: username.trim(), password }, isSignIn: true });
-    await enter(next);
+    enter(next);
   };
   return entrance(
     t("entrance.sign_in_title"),
@@ -48,7 +48,7 @@ export function signUpPage() {
     const body = { username: values.username.trim(), password: values.password };
     if (values.invitation?.trim()) body.invitation = values.invitation.trim();
     await api("POST", "/api/user/register", { body, isSignIn: true });
-    await enter("/");
+    enter("/");
   };
   return entrance(t("entrance.sign_up_title"), t("entrance.sign_up_lead"), form({ fields, submit: t("entrance.sign_up"), onsubmit: submit, label: t("entrance.sign_up_title") }), toSignIn);
 }
@@ -60,7 +60,7 @@ export function setupPage() {
   if (secret === "") return entrance(t("entrance.setup_title"), t("entrance.setup_no_secret"));
   const submit = async ({ username, password }) => {
     await api("POST", "/api/setup", { body: { secret, username: username.trim(), password }, isSignIn: true });
-    await enter("/");
+    enter("/");
   };
   return entrance(t("entrance.setup_title"), t("entrance.setup_lead"), form({ fields: credentialFields(), submit: t("entrance.setup_submit"), onsubmit: submit, label: t("entrance.setup_title") }));
 }
@@ -111,9 +111,9 @@ function entrance(title, lead, ...content) {
   return h("div.entrance-card", h("h1", { tabindex: "-1" }, title), lead && h("p.lead", lead), content);
 }
 
-async function enter(path) {
-  await openSession();
-  navigate(path, { isReplacing: true });
+/** Loads the page anew, so that nothing of another user is left in its memory. */
+function enter(path) {
+  location.replace(hrefOf(path));
 }
 
 /** A path of the console only: what comes in an address must not lead elsewhere. */

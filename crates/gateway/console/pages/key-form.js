@@ -61,7 +61,7 @@ function expiryFields(key) {
   const choices = [7, 30, 90, 365].map((days) => [String(days), t("keys.in_days", { count: days })]);
   const isDated = key.expired_time !== NEVER;
   const when = selectField({ name: "expiry", label: t("keys.expires"), value: isDated ? "date" : "never", options: [["never", t("keys.never")], ...choices, ["date", t("keys.on_date")]] });
-  const at = textField({ name: "expiry_at", label: t("keys.expires_at"), type: "datetime-local", value: isDated ? localTime(key.expired_time) : "", isRequired: true, check: (text) => (Date.parse(text) > Date.now() || Math.floor(Date.parse(text) / 60_000) === Math.floor(key.expired_time / 60) ? null : t("keys.in_future")) });
+  const at = textField({ name: "expiry_at", label: t("keys.expires_at"), type: "datetime-local", value: isDated ? localTime(key.expired_time) : "", isRequired: true, check: (text) => (Date.parse(text) > Date.now() || text === localTime(key.expired_time) ? null : t("keys.in_future")) });
   showWhile(at, when, (value) => value === "date");
   return [when, at];
 }
@@ -116,13 +116,18 @@ function showWhile(field, other, allows) {
   update();
 }
 
+/** The field knows minutes only: an end that was not touched keeps its second. */
+function expiryOf({ expiry, expiry_at: at }, key) {
+  if (expiry === "never") return NEVER;
+  if (expiry === "date") return at === localTime(key.expired_time) ? key.expired_time : Math.floor(Date.parse(at) / 1000);
+  return Math.floor(Date.now() / 1000) + Number(expiry) * DAY_SECONDS;
+}
+
 function toDraft(values, key) {
-  const known = { never: NEVER, date: Math.floor(Date.parse(values.expiry_at) / 1000) };
-  const fromNow = Math.floor(Date.now() / 1000) + Number(values.expiry) * DAY_SECONDS;
   const areAll = values.modalities.length === MODALITIES.length;
   return {
     name: values.name.trim(),
-    expired_time: known[values.expiry] ?? fromNow,
+    expired_time: expiryOf(values, key),
     unlimited_quota: values.unlimited_quota,
     remain_quota: values.unlimited_quota ? key.remain_quota : Math.round(values.remain_quota * unitsPerOne()),
     unlimited_tokens: values.unlimited_tokens,

@@ -1,6 +1,6 @@
 // The reader's keys: what there is, and what can be done to each.
 
-import { api } from "../api.js";
+import { api, changes } from "../api.js";
 import { button, iconButton, linkButton } from "../components/button.js";
 import { copyButton } from "../components/copy.js";
 import { confirmDialog, openDialog } from "../components/dialog.js";
@@ -123,7 +123,8 @@ function actions(key, reload) {
 
 async function edit(key, reload) {
   const save = (close) => async (values) => {
-    await api("PUT", "/api/token/", { body: { id: key.id, ...values } });
+    // What is left to spend may have fallen meanwhile: only a new limit is sent.
+    await api("PUT", "/api/token/", { body: { id: key.id, ...changes(values, key) } });
     close(true);
   };
   const isDone = await openDialog({

@@ -1,6 +1,6 @@
 // Users, what they may spend, and whether they may come in.
 
-import { api } from "../../api.js";
+import { api, changes } from "../../api.js";
 import { button, iconButton } from "../../components/button.js";
 import { confirmDialog, openDialog } from "../../components/dialog.js";
 import { form, numberField, selectField, switchField, textField } from "../../components/form.js";
@@ -132,8 +132,8 @@ async function edit(user, reload) {
         submit: t("action.save"),
         oncancel: () => close(),
         onsubmit: async ({ display_name: name, unlimited_quota: isUnlimited, role, password }) => {
-          const body = { id: user.id, display_name: name.trim(), unlimited_quota: isUnlimited };
-          if (role) body.role = Number(role);
+          const body = { id: user.id, ...changes({ display_name: name.trim(), unlimited_quota: isUnlimited }, user) };
+          if (role && Number(role) !== user.role) body.role = Number(role);
           if (password) body.password = password;
           await api("PUT", "/api/user/", { body });
           close(true);
