@@ -4,7 +4,10 @@ import assert from "node:assert/strict";
 import { watchedPage } from "./browser.mjs";
 import { standIn } from "./stand-in.mjs";
 
-const PARTS = { everyFieldOfAKey, onlyChanges, keysOnlyOnce, wrongFields, keyboardOnly, telephoneMenu, themesAndLanguages, chatWithATool, stopping, referenceCalls, signingOut };
+/** One black point. */
+const DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=";
+
+const PARTS = { everyFieldOfAKey, onlyChanges, keysOnlyOnce, wrongFields, keyboardOnly, telephoneMenu, themesAndLanguages, copyingWithoutTheClipboard, chatWithATool, picturesAndSound, stopping, referenceCalls, signingOut };
 
 export async function checkParts(browser, root) {
   for (const [name, part] of Object.entries(PARTS)) {
@@ -216,6 +219,41 @@ async function chatWithATool(page, open) {
     await page.getByRole("tabpanel").getByText(words).waitFor();
   }
   page.assertClean("a chat with a tool");
+}
+
+/** Where the page is not from a secure origin, browsers have no clipboard for it. */
+async function copyingWithoutTheClipboard(page, open) {
+  await page.addInitScript(() => Object.defineProperty(window, "isSecureContext", { value: false }));
+  await open("keys");
+  await page.evaluate(() => navigator.clipboard.writeText("before"));
+  await page.locator(".card .copyable button").click();
+  await page.locator(".copy [role=status]", { hasText: "Copied" }).waitFor();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^http:.*\/v1$/);
+  page.assertClean("copying without the clipboard");
+}
+
+async function picturesAndSound(page, open) {
+  await open("playground");
+  const image = { name: "dot.png", mimeType: "image/png", buffer: Buffer.from(DOT, "base64") };
+  await page.locator('.adders input[accept*="image"]').setInputFiles(image);
+  await page.locator('.adders input[accept*="audio"]').setInputFiles({ name: "beep.wav", mimeType: "audio/wav", buffer: Buffer.from("RIFF") });
+  await page.locator(".attached-file", { hasText: "beep.wav" }).waitFor();
+  await page.getByRole("textbox", { name: "Message" }).fill("What is it?");
+  const { messages } = await sent(page, "POST", "/api/playground/chat/completions", () => page.keyboard.press("Enter"));
+  assert.deepEqual(messages, [
+    {
+      role: "user",
+      content: [
+        { type: "image_url", image_url: { url: `data:image/png;base64,${DOT}` } },
+        { type: "input_audio", input_audio: { data: Buffer.from("RIFF").toString("base64"), format: "wav" } },
+        { type: "text", text: "What is it?" },
+      ],
+    },
+  ]);
+  assert.ok(await page.locator(".turn.user img").evaluate((picture) => picture.decode().then(() => picture.naturalWidth === 1)));
+  await page.getByLabel("Model", { exact: true }).selectOption("qwen3-32b");
+  assert.equal(await page.locator(".adders input").count(), 0, "only what the model reads is offered");
+  page.assertClean("pictures and sound");
 }
 
 async function stopping(page, open) {

@@ -18,7 +18,7 @@ import { referencePage } from "./pages/reference.js";
 import { setupPage, signInPage, signUpPage } from "./pages/entrance.js";
 import { usagePage } from "./pages/usage.js";
 import { navigate, redraw, start } from "./router.js";
-import { isAdministrator, openSession, session, setUser } from "./session.js";
+import { isAdministrator, openSession, refreshUser, session, setUser } from "./session.js";
 import { entranceFrame, frame } from "./shell.js";
 
 /** `name` is the key of the page's title. */
@@ -57,6 +57,8 @@ function draw(route, context) {
   const content = isAllowed ? route.page(context) : missing();
   replace(place, route?.isPublic ? entranceFrame(content) : frame(content, route ?? {}));
   if (context.isSame) return;
+  // What is wrong with the server, the page itself will tell.
+  if (session.user !== null && !isFirst) refreshUser(context.signal).catch(() => {});
   scrollTo(0, 0);
   // The heading, so that readers of the screen hear where they are; forms have their own first field.
   const first = place.querySelector("[autofocus]") ?? (isFirst ? null : place.querySelector("h1"));

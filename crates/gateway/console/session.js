@@ -21,8 +21,18 @@ export async function openSession() {
   }
 }
 
-export async function refreshUser() {
-  setUser({ ...session.user, ...(await api("GET", "/api/user/self")) });
+let onUser = () => {};
+
+/** Called with the user whenever it was read anew; the last one given counts. */
+export function whenUserIsRead(callback) {
+  onUser = callback;
+}
+
+/** Reads the user anew: balances fall while keys are used. */
+export async function refreshUser(signal) {
+  const user = await api("GET", "/api/user/self", { signal });
+  setUser({ ...session.user, ...user });
+  onUser(session.user);
 }
 
 /** `null` signs out, on this side. */

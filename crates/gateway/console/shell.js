@@ -4,10 +4,10 @@ import { api } from "./api.js";
 import { iconButton } from "./components/button.js";
 import { icon, mark } from "./components/icons.js";
 import { toastError } from "./components/toast.js";
-import { h } from "./dom.js";
+import { h, replace } from "./dom.js";
 import { LANGUAGES, currentLanguage, money, setLanguage, t } from "./i18n.js";
 import { hrefOf, redraw } from "./router.js";
-import { isAdministrator, session } from "./session.js";
+import { isAdministrator, session, whenUserIsRead } from "./session.js";
 import { store, stored } from "./storage.js";
 
 const WORK = [
@@ -87,14 +87,16 @@ function navigationEntry([to, symbol, words], path) {
 
 function sideFoot() {
   const { user } = session;
-  const balance = user.unlimited_quota ? t("account.unlimited") : t("nav.balance", { amount: money(user.quota) });
+  const words = ({ unlimited_quota: isUnlimited, quota }) => (isUnlimited ? t("account.unlimited") : t("nav.balance", { amount: money(quota) }));
+  const balance = h("span", words(user));
+  whenUserIsRead((changed) => replace(balance, words(changed)));
   return h(
     "div.side-foot",
     h("div.settings", languageChoice(), themeChoice()),
     h(
       "div.who",
       h("span.avatar", { "aria-hidden": "true" }, [...(user.display_name || user.username)][0].toUpperCase()),
-      h("div.who-words", h("strong", user.display_name || user.username), h("span", balance)),
+      h("div.who-words", h("strong", user.display_name || user.username), balance),
       iconButton("leave", t("nav.sign_out"), { onclick: signOut, "data-name": "sign-out" }),
     ),
   );

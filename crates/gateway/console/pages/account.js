@@ -6,6 +6,7 @@ import { copyButton } from "../components/copy.js";
 import { confirmDialog, openDialog } from "../components/dialog.js";
 import { form, textField } from "../components/form.js";
 import { badge, card, facts, figure, figures, page } from "../components/layout.js";
+import { loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
 import { h } from "../dom.js";
 import { date, money, number, t } from "../i18n.js";
@@ -15,8 +16,9 @@ import { codeBlock } from "../components/code.js";
 import { newPasswordField, repeatField } from "./entrance.js";
 
 /** `/console/account` */
-export function accountPage() {
-  return page({ title: t("nav.account"), lead: t("account.lead") }, standing(), h("div.columns.even", profile(), password()), accessToken());
+export function accountPage({ signal }) {
+  const place = loaded({ signal, lines: 2, load: () => refreshUser(signal), show: standing });
+  return page({ title: t("nav.account"), lead: t("account.lead") }, place, h("div.columns.even", profile(), password()), accessToken());
 }
 
 function standing() {

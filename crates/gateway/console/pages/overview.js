@@ -10,7 +10,7 @@ import { dataTable } from "../components/table.js";
 import { h } from "../dom.js";
 import { ago, compact, day, duration, money, number, roundMoney, speed, t } from "../i18n.js";
 import { hrefOf } from "../router.js";
-import { baseUrl, session } from "../session.js";
+import { baseUrl, refreshUser, session } from "../session.js";
 import { averageSpeed, fillDays, lastDays, midnight, newestCalls, total, usageBy } from "../usage-data.js";
 import { chatSnippets } from "../snippets.js";
 import { finishBadge } from "./usage-log.js";
@@ -35,7 +35,7 @@ export function overviewPage({ signal }) {
 
 async function readToday(signal) {
   const since = midnight();
-  const [buckets, rate] = await Promise.all([usageBy("model", { since, signal }), averageSpeed(since, signal)]);
+  const [buckets, rate] = await Promise.all([usageBy("model", { since, signal }), averageSpeed(since, signal), refreshUser(signal)]);
   return { ...total(buckets), rate };
 }
 

@@ -9,7 +9,7 @@ import { emptyState } from "../components/states.js";
 import { toastError } from "../components/toast.js";
 import { h, replace } from "../dom.js";
 import { t } from "../i18n.js";
-import { baseUrl, session } from "../session.js";
+import { baseUrl, refreshUser, session } from "../session.js";
 import { chatSnippets } from "../snippets.js";
 import { enginesOf } from "./overview.js";
 import { ask, emptyAnswer } from "./playground/answer.js";
@@ -87,6 +87,7 @@ class Chat {
     this.composer.setBusy(false);
     this.status.textContent = turn.error ?? t("playground.answered", { count: turn.usage?.completion_tokens ?? 0 });
     this.draw();
+    refreshUser(this.signal).catch(() => {});
     if (!this.signal.aborted && !matchMedia("(pointer: coarse)").matches && openCalls(state).length === 0) this.composer.focus();
   }
 
