@@ -25,8 +25,8 @@ const ROUTE_CLIENTS: &[&str] = &[
 /// Clients whose packages do not go together with those of the others.
 const FRAMEWORKS: &[&str] = &["crates/serve/tests/clients/langchain_client.py"];
 
-/// The clients for Node: a folder with their packages.
-const NODE_CLIENTS: &str = "crates/serve/tests/clients/node";
+/// The clients for Node: a folder with their packages, and the script to run.
+const NODE_CLIENTS: (&str, &str) = ("crates/serve/tests/clients/node", "clients.mjs");
 
 /// Makes requests out of the server's own description.
 const SCHEMA_FUZZ: &str = "crates/serve/tests/clients/schema_fuzz.py";
@@ -41,7 +41,7 @@ const FUNCTION_CALLING: &str = "crates/serve/tests/clients/function_calling.py";
 const SCRIPTED: (&str, &str) = ("scripted", "scripted/phi4");
 
 /// Small enough to be pulled and run anywhere.
-const MODEL: &str = "starter";
+pub const MODEL: &str = "starter";
 
 pub fn check(workspace: &Workspace) -> Result<()> {
     let python = python::environment(workspace, "venv", "xtask/requirements.txt")?;
@@ -78,7 +78,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 }
 
 /// A folder for what a server stores, without what the last one left.
-fn empty_folder(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+pub fn empty_folder(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     let folder = workspace.target.join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)

@@ -5,6 +5,7 @@
 //!
 //! **Start at** `main`, then `steps` for the test command and `tidy` for the rules.
 
+mod console;
 mod end_to_end;
 mod goldens;
 mod machine;
@@ -31,7 +32,7 @@ const HELP: &str = "\
 Usage: cargo xtask TASK
 
   test [--only STEP,STEP]     every test; steps: fmt tidy clippy tests docs deny tiers
-                              end-to-end
+                              end-to-end console
   tidy                        the rules of the workspace, one violation a line
   goldens                     compares goldens/ with the folder they were copied from
   bench-peers [--model phi-4-mini|starter|FILE] [--only NAME,NAME] [--runs 3] [--threads 2]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{end_to_end, process, supply_chain, tidy, tiers};
+use crate::{console, end_to_end, process, supply_chain, tidy, tiers};
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
@@ -19,6 +19,7 @@ const STEPS: &[Step] = &[
     ("deny", supply_chain::check),
     ("tiers", tiers::check),
     ("end-to-end", end_to_end::check),
+    ("console", console::check),
 ];
 
 /// Runs all steps, or those of a list like `fmt,tidy`; says whether all passed.

@@ -18,6 +18,7 @@ mod admission;
 mod audit;
 mod clock;
 mod configuration;
+pub mod console;
 mod gateway;
 mod keys;
 mod ledger;
