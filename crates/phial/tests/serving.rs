@@ -29,7 +29,11 @@ impl Running {
         // As long contexts of large models are kept.
         command.args(["serve", "--port", "0", "--kv", "int8", "--model"]).arg(model);
         command.args(arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::spawn(command, Stdio::null())
+    }
+
+    fn spawn(mut command: Command, errors: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://").expect("an address");
@@ -207,4 +211,80 @@ fn the_signal_of_ctrl_c_ends_streams_and_the_server() {
     let (status, taken) = idle.interrupt();
     assert_eq!(status.code(), Some(0));
     assert!(taken < Duration::from_secs(2), "it took {taken:?}");
+}
+
+/// A line for each request, and a trace of it, without what was asked.
+#[cfg(unix)]
+#[test]
+fn logs_and_traces_tell_of_requests_and_not_what_they_say() {
+    let home = tempfile::tempdir().unwrap();
+    let model = nano(home.path());
+    let collector = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", collector.local_addr().unwrap());
+    let traces = std::thread::spawn(move || {
+        let (mut stream, _) = collector.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut sent = Vec::new();
+        let mut buffer = [0; 4096];
+        while !sent.windows(11).any(|part| part == b"input_token") {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => sent.extend(&buffer[..count]),
+            }
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&sent).into_owned()
+    });
+    let log = home.path().join("log");
+    let mut command = phial(home.path());
+    command.args(["serve", "--port", "0", "--kv", "int8", "--model"]).arg(&model);
+    command.args(["--log-format", "json", "--otlp", &address]);
+    let mut server = Running::spawn(command, std::fs::File::create(&log).unwrap().into());
+    let request = json!({
+        "model": "nano", "temperature": 0, "max_tokens": 3,
+        "messages": [{"role": "user", "content": "Xylophones"}],
+    });
+    let mut answer = String::new();
+    server.chat(&request).read_to_string(&mut answer).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    server.interrupt();
+
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(!text.contains("Xylophones"), "{text}");
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let told: Vec<_> = lines.iter().filter(|line| line["target"] == "phial::requests").collect();
+    assert_eq!(told.len(), 1, "{text}");
+    let line = told[0];
+    assert_eq!(line["message"], "request");
+    assert_eq!(line["route"], "/v1/chat/completions");
+    assert_eq!((&line["status"], &line["disconnected"]), (&json!(200), &json!(false)));
+    assert_eq!(line["generated_tokens"], answer["usage"]["completion_tokens"]);
+    assert_eq!(line["prompt_tokens"], answer["usage"]["prompt_tokens"]);
+    assert_eq!(line["answer"], answer["id"]);
+    assert!(line["request_id"].as_str().unwrap().starts_with("req_"), "{line}");
+    for time in ["milliseconds", "first_token_milliseconds", "queued_milliseconds", "timestamp"] {
+        assert!(!line[time].is_null(), "{time} in {line}");
+    }
+
+    let sent = traces.join().unwrap();
+    assert!(sent.starts_with("POST /v1/traces HTTP/1.1"), "{sent}");
+    for part in ["chat nano", "gen_ai.operation.name", "gen_ai.usage.input_tokens", "phial"] {
+        assert!(sent.contains(part), "{part} in {sent}");
+    }
+    assert!(!sent.contains("Xylophones"), "{sent}");
+}
+
+#[test]
+fn traces_that_cannot_be_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let refuse = |arguments: &[&str]| {
+        let mut command = phial(home.path());
+        command.arg("serve").args(arguments).env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+        driving::refuse(&mut command)
+    };
+    let error = refuse(&["--otlp", "localhost:4318"]);
+    assert!(error.contains("begins with http:// or https://"), "{error}");
+    let error = refuse(&["--trace-content"]);
+    assert!(error.contains("needs a collector"), "{error}");
 }
