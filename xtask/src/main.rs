@@ -5,6 +5,7 @@
 //!
 //! **Start at** `main`, then `steps` for the test command and `tidy` for the rules.
 
+mod divergence;
 mod end_to_end;
 mod goldens;
 mod machine;
@@ -36,6 +37,9 @@ Usage: cargo xtask TASK
               [--phial PROGRAM]
                               speed beside llama.cpp on the same files, into bench/record/
                               (bench/README.md)
+  divergence [--phial PROGRAM]
+                              what fast arithmetic loses beside llama.cpp, into
+                              bench/divergence.json
 ";
 
 fn main() -> ExitCode {
@@ -80,6 +84,12 @@ fn run(arguments: &[String]) -> Result<bool> {
                 phial: options.text("--phial")?.map(PathBuf::from),
             };
             peers::run(&Workspace::open()?, &plan)?;
+            Ok(true)
+        }
+        "divergence" => {
+            options.allow(&["--phial"])?;
+            let phial = options.text("--phial")?.map(PathBuf::from);
+            divergence::run(&Workspace::open()?, phial)?;
             Ok(true)
         }
         peers::NEIGHBOUR_TASK => {
