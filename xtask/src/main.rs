@@ -6,6 +6,7 @@
 //! **Start at** `main`, then `steps` for the test command and `tidy` for the rules.
 
 mod console;
+mod divergence;
 mod end_to_end;
 mod goldens;
 mod machine;
@@ -42,6 +43,9 @@ Usage: cargo xtask TASK
   bench-serving [--model phi-4-mini|starter|FILE] [--only NAME,NAME] [--runs 3] [--threads 2]
               [--streams 32] [--tokens 64] [--phial PROGRAM]
                               a server under load: many streams, shared prefixes, guesses
+  divergence [--phial PROGRAM]
+                              what fast arithmetic loses beside llama.cpp, into
+                              bench/divergence.json
 ";
 
 fn main() -> ExitCode {
@@ -108,6 +112,12 @@ fn run(arguments: &[String]) -> Result<bool> {
                 phial: options.text("--phial")?.map(PathBuf::from),
             };
             serving::run(&Workspace::open()?, &plan)?;
+            Ok(true)
+        }
+        "divergence" => {
+            options.allow(&["--phial"])?;
+            let phial = options.text("--phial")?.map(PathBuf::from);
+            divergence::run(&Workspace::open()?, phial)?;
             Ok(true)
         }
         peers::NEIGHBOUR_TASK => {

@@ -51,7 +51,7 @@ pub struct Row {
     /// Type of the weights, or the file's name.
     pub weights: String,
     pub model: PathBuf,
-    /// Phial's first, then llama.cpp's in its default setting.
+    /// Phial's first, then llama.cpp's in its default setting, then others.
     pub figures: Vec<Figure>,
 }
 
@@ -81,15 +81,9 @@ pub fn run(workspace: &Workspace, plan: &Plan) -> Result<()> {
         Some(path) => path.clone(),
         None => end_to_end::release_binary(workspace)?,
     };
-    let mut rows = rows(&measures, &Files { workspace, phial: &phial, model: &plan.model })?;
-    let python = python::environment(workspace, "peers", "xtask/peers/requirements.txt");
-    let programs = Programs {
-        phial,
-        home: end_to_end::home(workspace),
-        python: python.map_err(|error| format!("not installed: {error:#}")),
-        llama_script: workspace.root.join("xtask/peers/measure_llama_cpp.py"),
-        threads: plan.threads,
-    };
+    let files = Files { workspace, phial: &phial, model: &plan.model };
+    let mut rows = rows(&measures, &files)?;
+    let programs = programs(&files, &rows, plan.threads);
     let mut laboratory = Laboratory { programs, run: 0, made: Vec::new() };
     let machine = Machine::here();
     let folder = workspace.root.join("bench/record");
@@ -104,6 +98,35 @@ pub fn run(workspace: &Workspace, plan: &Plan) -> Result<()> {
     let record = Record { plan, machine: &machine, rows: &rows, made: &laboratory.made };
     println!("\n{}\nwritten to {}", record.page(), record.write(&folder)?.display());
     Ok(())
+}
+
+/// The engines that the rows need.
+fn programs(files: &Files<'_>, rows: &[Row], threads: usize) -> Programs {
+    let workspace = files.workspace;
+    let script = |name: &str| workspace.root.join("xtask/peers").join(name);
+    let environment = |name: &str, requirements: &str| {
+        let made = python::environment(workspace, name, requirements);
+        made.map_err(|error| format!("not installed: {error:#}"))
+    };
+    let mut figures = rows.iter().flat_map(|row| &row.figures);
+    let onnx_python = match figures.any(|figure| figure.engine == Engine::OnnxGenai) {
+        true => environment("peers-onnx", "xtask/peers/requirements-onnx.txt"),
+        false => Err("no row asks for it".to_owned()),
+    };
+    let onnx_model = onnx_python.as_ref().map_err(Clone::clone).and_then(|python| {
+        let made = files.onnx(python, &script("export_onnx.py"));
+        made.map_err(|error| format!("no export: {error:#}"))
+    });
+    Programs {
+        phial: files.phial.to_owned(),
+        home: end_to_end::home(workspace),
+        python: environment("peers", "xtask/peers/requirements.txt"),
+        llama_script: script("measure_llama_cpp.py"),
+        onnx_python,
+        onnx_script: script("measure_onnx_genai.py"),
+        onnx_model,
+        threads,
+    }
 }
 
 /// Measures by name; `rows` means all whose names begin with `rows-`.
@@ -125,7 +148,7 @@ fn selected(only: Option<&str>) -> Result<Vec<&'static Measure>> {
     Ok(MEASURES.iter().filter(wanted).collect())
 }
 
-fn rows(measures: &[&'static Measure], files: &Files) -> Result<Vec<Row>> {
+fn rows(measures: &[&'static Measure], files: &Files<'_>) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for &measure in measures {
         for weights in measure.types {
@@ -137,6 +160,8 @@ fn rows(measures: &[&'static Measure], files: &Files) -> Result<Vec<Row>> {
                 continue;
             }
             let peers = measure.settings.iter().map(|setting| Engine::LlamaCpp(*setting));
+            let has_onnx = measure.onnx && files.is_synthetic() && weights.starts_with("q4");
+            let peers = peers.chain(has_onnx.then_some(Engine::OnnxGenai));
             let figure = |engine| Figure { engine, values: Vec::new(), shares: Vec::new() };
             let figures = std::iter::once(Engine::Phial).chain(peers).map(figure).collect();
             rows.push(Row { measure, weights: file.weights, model: file.path, figures });
@@ -205,10 +230,12 @@ impl Laboratory {
     }
 
     fn outcome(&mut self, engine: Engine, model: &Path, trial: &Trial) -> Outcome {
+        // That engine runs its own export, whatever the file.
+        let same_model = |made: &Made| made.model == model || engine == Engine::OnnxGenai;
         let is_it = |made: &&Made| {
             made.run == self.run
                 && made.engine == engine
-                && made.model == model
+                && same_model(made)
                 && made.trial == *trial
         };
         if let Some(made) = self.made.iter().find(is_it) {

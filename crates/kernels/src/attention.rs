@@ -6,11 +6,12 @@
 //! chunk to another thread; the additions are the same either way, and do not depend on the rows
 //! beside a row.
 //!
-//! [`store_position`] draws the layout of a block; `float` and `byte` read it.
+//! [`store_position`] draws the layout of a block; `float`, `byte` and `nibble` read it.
 
 mod byte;
 mod float;
 mod hadamard;
+mod nibble;
 mod store;
 mod tile;
 
@@ -51,16 +52,36 @@ pub enum Element {
     /// 1 byte, with an f16 scale per key and per value; keys are rotated (see `hadamard`), and
     /// queries and softmax weights take 8 bits too. Heads are a multiple of 32.
     Int8,
+    /// Half a byte, with an f16 scale for every 32 elements of a key or value; otherwise as
+    /// [`Element::Int8`], but values are rotated too.
+    Int4,
 }
 
 impl Element {
-    /// As users write it: `f32`, `f16`, `int8`.
+    /// All types, the most exact first.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Int8, Self::Int4];
+
+    /// As users write it: `f32`, `f16`, `int8`, `int4`.
     pub const fn name(self) -> &'static str {
         match self {
             Element::F32 => "f32",
             Element::F16 => "f16",
             Element::Int8 => "int8",
+            Element::Int4 => "int4",
         }
+    }
+
+    /// Whether heads of so many elements can be stored.
+    pub const fn fits(self, head_dim: usize) -> bool {
+        match self {
+            Element::F32 | Element::F16 => head_dim.is_multiple_of(16),
+            Element::Int8 | Element::Int4 => head_dim.is_multiple_of(32),
+        }
+    }
+
+    /// Whether keys, and whether values, are stored rotated.
+    pub(crate) const fn rotates(self) -> (bool, bool) {
+        (matches!(self, Element::Int8 | Element::Int4), matches!(self, Element::Int4))
     }
 
     /// Bytes of the keys and of the values of a block of one head.
@@ -69,6 +90,7 @@ impl Element {
             Element::F32 => (BLOCK * head_dim * 4, BLOCK * head_dim * 4),
             Element::F16 => (BLOCK * head_dim * 2, BLOCK * head_dim * 2),
             Element::Int8 => (BLOCK * (head_dim + 2), BLOCK * (head_dim + 2)),
+            Element::Int4 => (BLOCK * (head_dim / 32) * 18, BLOCK * (head_dim / 32) * 18),
         }
     }
 
@@ -139,8 +161,7 @@ pub fn attention(
     out: DisjointRows<'_>,
 ) {
     let dim = geometry.head_dim;
-    assert!(dim.is_multiple_of(16) && dim <= HEAD_DIM_MAX);
-    assert!(geometry.element != Element::Int8 || dim.is_multiple_of(32));
+    assert!(geometry.element.fits(dim) && dim <= HEAD_DIM_MAX);
     let tile = |span, first, rows, kv_head, (head, heads)| Tile {
         geometry,
         span,

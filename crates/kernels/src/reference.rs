@@ -64,14 +64,16 @@ pub fn cached(
     span: &AttentionSpan<'_>,
     (kv_head, position, is_value): (usize, usize, bool),
 ) -> Vec<f32> {
-    use crate::attention::{BLOCK, Element, cached_element, rotate};
+    use crate::attention::{BLOCK, cached_element, rotate};
     let block = span.blocks[position / BLOCK] as usize * geometry.block_bytes();
     let head = &cache[block + kv_head * geometry.head_block_bytes()..];
     let head = &head[..geometry.head_block_bytes()];
     let mut row: Vec<_> = (0..geometry.head_dim)
         .map(|d| cached_element(geometry, head, (position % BLOCK, d), is_value))
         .collect();
-    if geometry.element == Element::Int8 && !is_value {
+    let (keys, values) = geometry.element.rotates();
+    let is_rotated = if is_value { values } else { keys };
+    if is_rotated {
         rotate(&mut row);
     }
     row

@@ -123,8 +123,8 @@ impl Config {
         let halves = KvLayout { layers, kv_heads, head_dim, element: KvElement::F16 };
         let blocks = context_tokens.div_ceil(KvPool::BLOCK_TOKENS);
         let long = blocks.saturating_mul(halves.block_bytes()) > F16_CACHE_BYTES_MAX;
-        let element =
-            if long && head_dim.is_multiple_of(32) { KvElement::Int8 } else { KvElement::F16 };
+        let codes = long && KvElement::Int8.fits(head_dim);
+        let element = if codes { KvElement::Int8 } else { KvElement::F16 };
         KvLayout { element, ..halves }
     }
 

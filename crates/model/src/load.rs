@@ -14,17 +14,7 @@ use crate::linear::Compute;
 use crate::lora::Adapter;
 use crate::pack_cache::{self, PackReport};
 use crate::rope::Rotary;
-use crate::weights::{Origin, Weights};
-
-/// How products are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Quantised weights with 8-bit activations, f16 keys and values: fast.
-    #[default]
-    Auto,
-    /// Weights decoded to f32, everything in f32: the numbers of the file, for comparisons.
-    F32,
-}
+use crate::weights::{Origin, Precision, Weights};
 
 /// How a model is loaded.
 #[derive(Clone)]
@@ -82,11 +72,12 @@ impl Model {
     /// As [`Model::load`].
     pub fn from_file(file: &ModelFile, path: &Path, options: &LoadOptions) -> Result<Self, Error> {
         let (config, layout) = read_config(file, path)?;
-        let exact = options.precision == Precision::F32;
+        let precision = options.precision;
+        let exact = precision == Precision::F32;
         let name = path.display().to_string();
         let source: &dyn WeightSource = file;
         let (config, compute) = (&config, &options.compute);
-        let origin = Origin { source, config, layout, name: &name, exact, compute };
+        let origin = Origin { source, config, layout, name: &name, precision, compute };
         let folder = options.pack_cache.as_deref().filter(|_| !exact);
         let (weights, pack_report) = match folder.zip(file.stamp()) {
             Some((folder, stamp)) => pack_cache::load(&origin, folder, &stamp)?,
@@ -117,17 +108,17 @@ impl Model {
     /// [`Config::default_kv`]. A model that was loaded for exact results keeps f32 unless asked.
     ///
     /// # Errors
-    /// When 8 bits are asked for and the model's heads are not a multiple of 32.
+    /// When 8 or 4 bits are asked for and the model's heads are not a multiple of 32.
     pub fn choose_kv(
         &mut self,
         asked: Option<KvElement>,
         context_tokens: usize,
     ) -> Result<(), Error> {
-        let fits = self.config.head_dim.is_multiple_of(32);
-        if asked == Some(KvElement::Int8) && !fits {
+        let head_dim = self.config.head_dim;
+        if let Some(element) = asked.filter(|element| !element.fits(head_dim)) {
             let problem = format!(
-                "keys and values in int8 need heads of a multiple of 32 elements, not {}; use f16",
-                self.config.head_dim
+                "keys and values in {} need heads of a multiple of 32 elements, not {head_dim}; use f16",
+                element.name()
             );
             return Err(Error::config(&self.config.architecture, problem));
         }

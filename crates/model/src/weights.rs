@@ -56,7 +56,7 @@ impl Weights {
     /// Finds, checks and packs every tensor.
     pub(crate) fn load(from: &Origin<'_>, packs: &mut Packs) -> Result<Self, Error> {
         let Origin { config, layout, .. } = *from;
-        let (in_attention, elsewhere) = arithmetic(config, from.exact);
+        let (in_attention, elsewhere) = arithmetic(config, from.precision);
         let mut finder = Finder { from, in_attention, elsewhere, packs };
         let (hidden, vocabulary) = (config.hidden, config.vocabulary);
         let [embedding_name, norm_name, head_name] = match layout {
@@ -95,6 +95,20 @@ impl Weights {
     }
 }
 
+/// How products are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Quantised weights with 8-bit activations (16 bits where a softmax follows, and everywhere in
+    /// small models), keys and values in f16 or less.
+    #[default]
+    Auto,
+    /// As [`Precision::Auto`] runs large models, whatever the size: to measure on a small model what
+    /// a large one loses.
+    Large,
+    /// Weights decoded to f32, everything in f32: the numbers of the file, for comparisons.
+    F32,
+}
+
 /// What weights are loaded from.
 pub(crate) struct Origin<'a> {
     pub(crate) source: &'a dyn WeightSource,
@@ -102,8 +116,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) layout: Layout,
     /// The model, for messages.
     pub(crate) name: &'a str,
-    /// Decodes all weights to f32.
-    pub(crate) exact: bool,
+    pub(crate) precision: Precision,
     pub(crate) compute: &'a Compute,
 }
 
@@ -122,11 +135,13 @@ const SMALL_HIDDEN_MAX: usize = 1024;
 /// what rounding does to queries and keys: half of all the error that 8-bit activations cause
 /// comes from that one projection, a sixth of the work (measured in
 /// `docs/decisions/activations.md`).
-fn arithmetic(config: &Config, exact: bool) -> (Arithmetic, Arithmetic) {
-    match (exact, config.hidden <= SMALL_HIDDEN_MAX) {
-        (true, _) => (Arithmetic::Exact, Arithmetic::Exact),
-        (false, true) => (Arithmetic::Fine, Arithmetic::Fine),
-        (false, false) => (Arithmetic::Fine, Arithmetic::Fast),
+fn arithmetic(config: &Config, precision: Precision) -> (Arithmetic, Arithmetic) {
+    match precision {
+        Precision::F32 => (Arithmetic::Exact, Arithmetic::Exact),
+        Precision::Auto if config.hidden <= SMALL_HIDDEN_MAX => {
+            (Arithmetic::Fine, Arithmetic::Fine)
+        }
+        Precision::Auto | Precision::Large => (Arithmetic::Fine, Arithmetic::Fast),
     }
 }
 

@@ -77,6 +77,8 @@ pub enum Kv {
     F16,
     /// 8-bit codes
     Int8,
+    /// 4-bit codes: small, and less exact
+    Int4,
 }
 
 impl ModelArguments {
@@ -86,6 +88,7 @@ impl ModelArguments {
             Kv::F32 => KvElement::F32,
             Kv::F16 => KvElement::F16,
             Kv::Int8 => KvElement::Int8,
+            Kv::Int4 => KvElement::Int4,
         })
     }
 }
@@ -263,6 +266,8 @@ pub enum Precision {
     F32,
     /// As the server runs the model
     Auto,
+    /// As the server runs models wider than 1024, whatever the width
+    Large,
 }
 
 #[derive(Args)]

@@ -193,6 +193,17 @@ fn tokenize_gives_the_reference_ids_from_standard_input() {
 }
 
 #[test]
+fn inspect_tells_what_a_token_keeps() {
+    let home = tempfile::tempdir().unwrap();
+    let about = succeed(phial(home.path()).arg("inspect").arg(goldens("gguf-q/q4_0.gguf")));
+    // 2 layers with 2 heads of 64 elements, for keys and for values; 2 bytes more for a scale of
+    // each head in 8 bits, and of each half of a head in 4.
+    let (f16, int8, int4) = (8 * 64 * 2, 8 * (64 + 2), 8 * 2 * (16 + 2));
+    let expected = format!("{} (f32), {f16} (f16), {int8} (int8), {int4} (int4) bytes", 2 * f16);
+    assert!(about.contains(&expected), "{expected} in {about}");
+}
+
+#[test]
 fn a_synthetic_file_has_the_shape_and_runs() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("nano.gguf");

@@ -41,7 +41,7 @@ fn ask(engine: &mut Engine<Model>, prompt: &[u32]) -> (Vec<(u32, Option<TokenLog
 fn a_restart_changes_no_bit_and_reads_little() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/text-q");
     let options = LoadOptions::new(Precision::Auto, Some(2)).expect("a tier");
-    for element in [KvElement::F16, KvElement::Int8] {
+    for element in [KvElement::F16, KvElement::Int8, KvElement::Int4] {
         let mut model = Model::load(&model, &options).expect("a model");
         model.choose_kv(Some(element), 1024).expect("a type");
         let model = Arc::new(model);

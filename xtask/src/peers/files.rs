@@ -25,6 +25,11 @@ pub struct File {
 }
 
 impl Files<'_> {
+    /// Whether the model is made here in every type.
+    pub fn is_synthetic(&self) -> bool {
+        self.model == "phi-4-mini"
+    }
+
     /// The file with weights of this type; of a model that is one file, that file.
     pub fn find(&self, weights: &str) -> Result<File> {
         let path = match self.model {
@@ -50,6 +55,17 @@ impl Files<'_> {
         let manifest: Value = serde_json::from_str(&fs::read_to_string(manifest)?)?;
         let name = manifest["files"][0]["name"].as_str().context("an empty manifest")?;
         Ok(folder.join(name))
+    }
+
+    /// The export of the 4-bit weights that ONNX Runtime GenAI runs; made by `script` when it is
+    /// missing.
+    pub fn onnx(&self, python: &Path, script: &Path) -> Result<PathBuf> {
+        let source = self.synthetic("q4_0")?;
+        let folder = source.with_extension("").with_extension("onnx");
+        if !folder.exists() {
+            process::run(Command::new(python).arg(script).arg(&source).arg(&folder))?;
+        }
+        Ok(folder)
     }
 
     /// Phi-4-mini's shape with random weights.

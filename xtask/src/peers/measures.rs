@@ -14,6 +14,8 @@ pub struct Measure {
     pub value: Value,
     /// The settings of llama.cpp that are measured; its own default comes first.
     pub settings: &'static [Setting],
+    /// Whether ONNX Runtime GenAI is measured too, beside weights of 4 bits.
+    pub onnx: bool,
     pub targets: &'static [Target],
 }
 
@@ -70,7 +72,10 @@ pub enum Target {
 /// Engines that are worth a comparison and are left out, and why.
 pub const NOT_MEASURED: &[(&str, &str)] = &[
     ("ik_llama.cpp", "no package has it, and it cannot load Phi-4-mini"),
-    ("ONNX Runtime GenAI", "its int4 export is made from safetensors, not from these files"),
+    (
+        "ONNX Runtime GenAI at other rows",
+        "it is measured with phi-4-mini, beside weights of 4 bits",
+    ),
 ];
 
 const ALL_TYPES: &[&str] = &["q4_k_m", "q4_0", "q8_0"];
@@ -141,6 +146,7 @@ pub const MEASURES: &[Measure] = &[
         trial: SHORT,
         value: Value::Decode,
         settings: DEFAULT_ONLY,
+        onnx: true,
         targets: &[Target::CeilingShareAtLeast(0.95), Target::TimesDefaultAtLeast(1.1)],
     },
     Measure {
@@ -150,6 +156,7 @@ pub const MEASURES: &[Measure] = &[
         trial: SHORT,
         value: Value::Memory,
         settings: DEFAULT_ONLY,
+        onnx: true,
         targets: &[Target::AtMost(300.0)],
     },
     rows("rows-2", "2 rows in one step", Trial { streams: 2, ..STEPS }, &[Target::AtMost(1.1)]),
@@ -184,6 +191,7 @@ pub const MEASURES: &[Measure] = &[
         trial: FIRST_TOKEN,
         value: Value::FirstToken,
         settings: DEFAULT_ONLY,
+        onnx: true,
         targets: &[Target::AtMost(1.0), Target::TimesDefaultAtMost(0.5)],
     },
     depth("decode-4096", "generation after 4,096 tokens", DEPTH_4096),
@@ -195,6 +203,7 @@ pub const MEASURES: &[Measure] = &[
         trial: LONG,
         value: Value::Prefill,
         settings: DEFAULT_ONLY,
+        onnx: false,
         targets: &[Target::TimesDefaultAtLeast(2.0)],
     },
 ];
@@ -207,6 +216,7 @@ const fn prefill(types: &'static [&'static str], targets: &'static [Target]) -> 
         trial: SHORT,
         value: Value::Prefill,
         settings: DEFAULT_ONLY,
+        onnx: true,
         targets,
     }
 }
@@ -218,7 +228,8 @@ const fn rows(
     targets: &'static [Target],
 ) -> Measure {
     let value = Value::StepTimes(STEPS);
-    Measure { name, what, types: ONE_TYPE, trial, value, settings: DEFAULT_ONLY, targets }
+    let settings = DEFAULT_ONLY;
+    Measure { name, what, types: ONE_TYPE, trial, value, settings, onnx: true, targets }
 }
 
 const fn share(
@@ -229,7 +240,8 @@ const fn share(
     targets: &'static [Target],
 ) -> Measure {
     let value = Value::SpeedShare(of);
-    Measure { name, what, types: ONE_TYPE, trial, value, settings: DEFAULT_ONLY, targets }
+    let settings = DEFAULT_ONLY;
+    Measure { name, what, types: ONE_TYPE, trial, value, settings, onnx: false, targets }
 }
 
 const fn depth(name: &'static str, what: &'static str, trial: Trial) -> Measure {
@@ -240,6 +252,7 @@ const fn depth(name: &'static str, what: &'static str, trial: Trial) -> Measure 
         trial,
         value: Value::Decode,
         settings: CACHE_SETTINGS,
+        onnx: false,
         targets: &[
             Target::TimesDefaultAtLeast(2.3),
             Target::TimesBestAtLeast(1.5),

@@ -202,16 +202,22 @@ impl Record<'_> {
             number.map_or_else(|| "unknown".to_owned(), |number| format!("{:.0}", number / 1e9))
         };
         let tier = phial("tier");
-        let peer = said(|engine| engine != Engine::Phial, "engine");
+        let others = self.made.iter().filter(|made| made.engine != Engine::Phial);
+        let mut peers: Vec<String> = others
+            .filter_map(|made| made.outcome.answer.as_ref().ok()?["engine"].as_str())
+            .map(str::to_owned)
+            .collect();
+        peers.sort();
+        peers.dedup();
         let text = |value: &Option<Json>| {
             value.as_ref().and_then(Json::as_str).unwrap_or("unknown").to_owned()
         };
         format!(
-            "# {} beside llama.cpp, {} threads\n\n\
+            "# {} beside other engines, {} threads\n\n\
              - machine: {}, {} cores, {} GiB, {}\n\
              - its ceilings, as Phial measured them first: {} GB/s read from memory, {} G \
              multiply-adds/s of 8-bit codes (tier {})\n\
-             - begun: {}, {} UTC\n- commit: {}\n- peer: {}\n- command: `{}`\n\
+             - begun: {}, {} UTC\n- commit: {}\n- peers: {}\n- command: `{}`\n\
              - runs done: {} of {}, engines by turns\n\n\
              How to read and repeat this: [bench/README.md](../../README.md).\n",
             Path::new(&self.plan.model).file_name().unwrap_or_default().to_string_lossy(),
@@ -226,7 +232,7 @@ impl Record<'_> {
             machine.date,
             machine.time,
             machine.commit,
-            text(&peer),
+            if peers.is_empty() { "none".to_owned() } else { peers.join("; ") },
             self.plan.command(),
             self.rows.iter().map(Row::runs).min().unwrap_or(0),
             self.plan.runs,
@@ -328,7 +334,7 @@ mod tests {
             values: numbers.iter().map(value).collect(),
             shares: match engine {
                 Engine::Phial => shares.map(Some).to_vec(),
-                Engine::LlamaCpp(_) => vec![None; 2],
+                Engine::LlamaCpp(_) | Engine::OnnxGenai => vec![None; 2],
             },
         });
         Row { measure, weights: "q4_k_m".to_owned(), model: "m".into(), figures: figures.collect() }

@@ -71,6 +71,7 @@ pub enum Around {
 pub enum Engine {
     Phial,
     LlamaCpp(Setting),
+    OnnxGenai,
 }
 
 impl Engine {
@@ -78,6 +79,7 @@ impl Engine {
         match self {
             Self::Phial => "phial",
             Self::LlamaCpp(setting) => setting.name,
+            Self::OnnxGenai => "ONNX Runtime GenAI, int4",
         }
     }
 }
@@ -102,6 +104,11 @@ pub struct Programs {
     /// With llama.cpp's package; or why there is none.
     pub python: Result<PathBuf, String>,
     pub llama_script: PathBuf,
+    /// With ONNX Runtime GenAI's packages; or why there is none.
+    pub onnx_python: Result<PathBuf, String>,
+    pub onnx_script: PathBuf,
+    /// The export that it runs, whatever the others' file; or why there is none.
+    pub onnx_model: Result<PathBuf, String>,
     /// Of the plan.
     pub threads: usize,
 }
@@ -124,12 +131,19 @@ impl Outcome {
 impl Programs {
     /// Runs a trial to its end. A failure is an outcome too.
     pub fn run(&self, engine: Engine, model: &Path, trial: &Trial) -> Outcome {
-        let command = match (engine, &self.python) {
-            (Engine::Phial, _) => self.phial_command(model, trial),
-            (Engine::LlamaCpp(setting), Ok(python)) => {
-                self.llama_command(python, model, trial, setting)
+        let command = match engine {
+            Engine::Phial => Ok(self.phial_command(model, trial)),
+            Engine::LlamaCpp(setting) => {
+                let python = self.python.as_ref();
+                python.map(|python| self.llama_command(python, model, trial, setting))
             }
-            (Engine::LlamaCpp(_), Err(reason)) => {
+            Engine::OnnxGenai => self.onnx_python.as_ref().and_then(|python| {
+                self.onnx_model.as_ref().map(|folder| self.onnx_command(python, folder, trial))
+            }),
+        };
+        let command = match command {
+            Ok(command) => command,
+            Err(reason) => {
                 return Outcome { command: String::new(), answer: Err(reason.clone()) };
             }
         };
@@ -164,22 +178,39 @@ impl Programs {
         trial: &Trial,
         setting: Setting,
     ) -> Command {
-        let threads = match trial.threads {
-            Threads::AsAsked | Threads::Own => self.threads,
-            Threads::One => 1,
-        };
         // The speed of prompts is compared with the default; without it a cache fills quickly.
         let prompt = if setting.is_default { trial.prompt } else { 0 };
         let mut command = Command::new(python);
         command.arg(&self.llama_script);
         numbers(&mut command, &Trial { prompt, ..*trial });
-        command.args(["--threads", &threads.to_string(), "--kv", setting.kv]);
+        command.args(["--threads", &self.peer_threads(trial), "--kv", setting.kv]);
         command.args(["--flash-attention", setting.flash_attention]);
         if trial.task == Task::FirstToken {
             command.arg("--first-token");
         }
         command.arg(model);
         command
+    }
+
+    fn onnx_command(&self, python: &Path, folder: &Path, trial: &Trial) -> Command {
+        let mut command = Command::new(python);
+        command.arg(&self.onnx_script);
+        numbers(&mut command, trial);
+        command.args(["--threads", &self.peer_threads(trial)]);
+        if trial.task == Task::FirstToken {
+            command.arg("--first-token");
+        }
+        command.arg(folder);
+        command
+    }
+
+    /// For engines that have to be told.
+    fn peer_threads(&self, trial: &Trial) -> String {
+        let threads = match trial.threads {
+            Threads::AsAsked | Threads::Own => self.threads,
+            Threads::One => 1,
+        };
+        threads.to_string()
     }
 }
 
@@ -344,6 +375,9 @@ mod tests {
             home: "home".into(),
             python: Err("not used".to_owned()),
             llama_script: "peers/measure.py".into(),
+            onnx_python: Err("not used".to_owned()),
+            onnx_script: "peers/onnx.py".into(),
+            onnx_model: Err("not used".to_owned()),
             threads: 2,
         };
         let trial = Trial {
@@ -372,5 +406,10 @@ mod tests {
         let text = shown(&command, &trial);
         assert!(text.starts_with("python measure.py --prompt 0 "), "{text}");
         assert!(text.contains("--threads 2 --kv q8_0 --flash-attention on m.gguf"), "{text}");
+        let one = Trial { threads: Threads::One, ..trial };
+        let command = programs.onnx_command(Path::new("python"), Path::new("models/m-onnx"), &one);
+        let text = shown(&command, &trial);
+        assert!(text.starts_with("python onnx.py --prompt 16 "), "{text}");
+        assert!(text.contains("--threads 1 m-onnx (beside"), "{text}");
     }
 }

@@ -60,7 +60,7 @@ fn prompts(vocabulary: usize) -> Vec<Vec<u32>> {
 
 #[test]
 fn shared_prefixes_and_guesses_give_the_same_bits() {
-    for element in [KvElement::F32, KvElement::F16, KvElement::Int8] {
+    for element in KvElement::ALL {
         let model = model(element);
         let prompts = prompts(model.vocabulary());
         let mut expected: Vec<Answer> = Vec::new();

@@ -15,16 +15,23 @@ const GROUPS_MAX: usize = HEAD_DIM_MAX / GROUP;
 
 pub(super) struct Int8Cache;
 
+/// The queries of a tile.
+pub(super) type QueryCodes = [Coded<GROUPS_MAX>; QUERIES_MAX];
+
 /// Numbers in 8 bits: `value ≈ scale * code`.
 #[derive(Clone, Copy)]
 pub(super) struct Coded<const GROUPS: usize> {
-    codes: [[i8; GROUP]; GROUPS],
+    pub codes: [[i8; GROUP]; GROUPS],
+    /// Of the codes of each group.
+    sums: [i32; GROUPS],
+    /// Of all codes.
     sum: i32,
-    scale: f32,
+    pub scale: f32,
 }
 
 impl<const GROUPS: usize> Coded<GROUPS> {
-    const ZERO: Self = Self { codes: [[0; GROUP]; GROUPS], sum: 0, scale: 0.0 };
+    pub const ZERO: Self =
+        Self { codes: [[0; GROUP]; GROUPS], sums: [0; GROUPS], sum: 0, scale: 0.0 };
 
     #[inline(always)]
     fn of<L: Lanes>(lanes: L, values: &[f32]) -> Self {
@@ -35,22 +42,46 @@ impl<const GROUPS: usize> Coded<GROUPS> {
         let mut coded = Self { scale: lanes.largest(largest) / 127.0, ..Self::ZERO };
         let inverse = 1.0 / coded.scale;
         let inverse = lanes.splat(if inverse.is_finite() { inverse } else { 0.0 });
-        let codes = coded.codes.as_flattened_mut().chunks_exact_mut(L::COUNT);
-        for (part, codes) in values.chunks_exact(L::COUNT).zip(codes) {
-            coded.sum += lanes.store_i8(lanes.mul(lanes.load(part), inverse), codes);
+        let groups = coded.codes.iter_mut().zip(&mut coded.sums);
+        for (values, (codes, sum)) in values.chunks_exact(GROUP).zip(groups) {
+            let parts = values.chunks_exact(L::COUNT).zip(codes.chunks_exact_mut(L::COUNT));
+            for (part, codes) in parts {
+                *sum += lanes.store_i8(lanes.mul(lanes.load(part), inverse), codes);
+            }
+            coded.sum += *sum;
         }
         coded
     }
 
-    /// Takes off what codes of 128 for zero add.
+    /// Takes off what bytes of 128 for zero add.
     #[inline(always)]
-    fn start<L: Lanes>(&self, lanes: L) -> L::I {
+    fn start_wide<L: Lanes>(&self, lanes: L) -> L::I {
         lanes.splat_int(-L::WIDE_OFFSET * self.sum)
+    }
+
+    /// Takes off what codes of `zero` for zero add in a group.
+    #[inline(always)]
+    pub fn start<L: Lanes>(&self, lanes: L, group: usize, zero: i32) -> L::I {
+        lanes.splat_int(-zero * self.sums[group])
+    }
+}
+
+impl Coded<1> {
+    /// The softmax weights of the first `valid` positions of a block, times the scales of their
+    /// values.
+    #[inline(always)]
+    pub fn weights<L: Lanes>(lanes: L, weights: &[f32], scales: &[u8], valid: usize) -> Self {
+        let mut scaled = [0.0; BLOCK];
+        for lane in (0..valid.next_multiple_of(L::COUNT)).step_by(L::COUNT) {
+            let scale = lanes.load_f16(&scales[2 * lane..]);
+            lanes.store(lanes.mul(lanes.load(&weights[lane..]), scale), &mut scaled[lane..]);
+        }
+        Self::of(lanes, &scaled)
     }
 }
 
 impl CacheForm for Int8Cache {
-    type Queries = [Coded<GROUPS_MAX>; QUERIES_MAX];
+    type Queries = QueryCodes;
 
     #[inline(always)]
     fn queries<L: Lanes>(lanes: L, values: &[f32], dim: usize) -> Self::Queries {
@@ -100,12 +131,7 @@ impl CacheForm for Int8Cache {
         let (codes, scales) = values.split_at(BLOCK * state.dim);
         let mut weights = [Coded::<1>::ZERO; QUERIES_MAX];
         for (scores, weights) in state.scores[..state.count].iter().zip(&mut weights) {
-            let mut scaled = [0.0; BLOCK];
-            for lane in (0..valid.next_multiple_of(L::COUNT)).step_by(L::COUNT) {
-                let scale = lanes.load_f16(&scales[2 * lane..]);
-                lanes.store(lanes.mul(lanes.load(&scores[lane..]), scale), &mut scaled[lane..]);
-            }
-            *weights = Coded::of(lanes, &scaled);
+            *weights = Coded::weights(lanes, scores, scales, valid);
         }
         for column in (0..state.dim).step_by(L::COUNT) {
             let quad = |index: usize| lanes.load_bytes(&codes[4 * (index * state.dim + column)..]);
@@ -114,7 +140,7 @@ impl CacheForm for Int8Cache {
                 let sum = &mut state.sums[query * state.dim + column..][..L::COUNT];
                 let old = lanes.mul(lanes.load(sum), lanes.splat(corrections[query]));
                 let weights = &weights[query];
-                let start = weights.start(lanes);
+                let start = weights.start_wide(lanes);
                 let dot = dot_vectors::<L, true, 0, 8>(lanes, &codes, &weights.codes[0], start);
                 let scale = lanes.splat(weights.scale);
                 lanes.store(lanes.fma(lanes.to_float(dot), scale, old), sum);
@@ -129,13 +155,13 @@ fn scores_of<L: Lanes, const N: usize>(
     lanes: L,
     (panel, lane): (&[u8], usize),
     query: usize,
-    queries: &[Coded<GROUPS_MAX>; QUERIES_MAX],
+    queries: &QueryCodes,
     state: &mut State,
 ) -> usize {
     let (codes, scales) = panel.split_at(PANEL * state.dim);
     let mut sums = [lanes.splat_int(0); N];
     each_row!(n < N, {
-        sums[n] = queries[query + n].start(lanes);
+        sums[n] = queries[query + n].start_wide(lanes);
     });
     for (group, codes) in codes.chunks_exact(PANEL * GROUP).enumerate() {
         let four = |index: usize| lanes.load_bytes(&codes[4 * (index * PANEL + lane % PANEL)..]);

@@ -2,8 +2,9 @@
 
 use super::byte::Int8Cache;
 use super::float::FloatCache;
+use super::nibble::Int4Cache;
 use super::{
-    AttentionSpan, BLOCK, CHUNK_BLOCKS, Element, Geometry, HEAD_DIM_MAX, PANEL, QUERIES_MAX,
+    AttentionSpan, BLOCK, CHUNK_BLOCKS, Element, Geometry, HEAD_DIM_MAX, PANEL, QUERIES_MAX, rotate,
 };
 use crate::disjoint::DisjointRows;
 use crate::lanes::{F16Form, F32Form, Kernel, Lanes};
@@ -113,6 +114,7 @@ impl Kernel for Tile<'_> {
             Element::F32 => self.whole::<L, FloatCache<F32Form>>(lanes),
             Element::F16 => self.whole::<L, FloatCache<F16Form>>(lanes),
             Element::Int8 => self.whole::<L, Int8Cache>(lanes),
+            Element::Int4 => self.whole::<L, Int4Cache>(lanes),
         }
     }
 }
@@ -126,6 +128,7 @@ impl Kernel for Part<'_> {
             Element::F32 => self.tile.one::<L, FloatCache<F32Form>>(lanes, self.chunk),
             Element::F16 => self.tile.one::<L, FloatCache<F16Form>>(lanes, self.chunk),
             Element::Int8 => self.tile.one::<L, Int8Cache>(lanes, self.chunk),
+            Element::Int4 => self.tile.one::<L, Int4Cache>(lanes, self.chunk),
         };
         let Some(state) = state else { return };
         let dim = state.dim;
@@ -273,6 +276,9 @@ impl<'a> Tile<'a> {
             let sums = &mut whole.sums[query * dim..][..dim];
             let total = whole.total[query];
             sums.iter_mut().for_each(|value| *value /= total);
+            if self.geometry.element.rotates().1 {
+                rotate(sums);
+            }
             self.out.store(row, column, sums);
         }
     }

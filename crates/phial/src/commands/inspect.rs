@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use anyhow::{Result, ensure};
 use phial_formats::{ModelFile, WeightSource};
-use phial_model::{Config, KvPool, RopeScaling, read_config};
+use phial_model::{Config, KvElement, KvLayout, KvPool, RopeScaling, read_config};
 
 use crate::bundle::{TextParts, text_parts};
 use crate::{cli, locate, memory};
@@ -27,6 +27,7 @@ pub fn run(arguments: &cli::Inspect) -> Result<()> {
     describe(&config, &mut line)?;
     describe_text(&text, &mut line)?;
     let bytes = describe_tensors(&file, &mut line)?;
+    line("a token keeps", kept_bytes(&config))?;
     let layout = config.default_kv(context);
     let kv = (layout.block_bytes() * context.div_ceil(KvPool::BLOCK_TOKENS)) as u64;
     line(
@@ -81,6 +82,16 @@ fn describe(
     let head = if config.tied { "tied to the embedding" } else { "its own" };
     line("vocabulary", format!("{} tokens, head {head}", config.vocabulary))?;
     Ok(())
+}
+
+/// Bytes of keys and values of a token, in every type that `--kv` takes and the heads fit.
+fn kept_bytes(config: &Config) -> String {
+    let types = KvElement::ALL.into_iter().filter(|element| element.fits(config.head_dim));
+    let each = types.map(|element| {
+        let layout = KvLayout { element, ..config.default_kv(1) };
+        format!("{} ({})", layout.block_bytes() / KvPool::BLOCK_TOKENS, element.name())
+    });
+    format!("{} bytes of keys and values", each.collect::<Vec<_>>().join(", "))
 }
 
 fn describe_text(

@@ -23,6 +23,7 @@ pub fn run(arguments: &cli::Logits) -> Result<()> {
     let precision = match arguments.precision {
         cli::Precision::F32 => Precision::F32,
         cli::Precision::Auto => Precision::Auto,
+        cli::Precision::Large => Precision::Large,
     };
     let mut bundle = Bundle::load(&located.path, precision, &arguments.model)?;
     let ids = match &arguments.prompt {
