@@ -10,7 +10,9 @@ use serde::Deserialize;
 
 use crate::networks::{ForwardingHeader, NetworkSet, Proxies, TlsFiles};
 use crate::openid::OpenIdSettings;
+use crate::settings::Settings;
 use crate::upstreams::{ChannelSettings, UpstreamTable};
+use crate::wire::PriceView;
 
 /// All of it, as it is written. What is absent is left to whoever starts the gateway.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -62,6 +64,19 @@ pub struct PriceTable {
     pub output: u64,
 }
 
+impl PriceTable {
+    fn view(self) -> Result<PriceView, String> {
+        let number = |units: u64| {
+            i64::try_from(units).map_err(|_| format!("[gateway.prices]: {units} is too much"))
+        };
+        Ok(PriceView {
+            input: number(self.input)?,
+            cached_input: number(self.cached_input.unwrap_or(self.input))?,
+            output: number(self.output)?,
+        })
+    }
+}
+
 /// `[gateway.tls]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +102,48 @@ impl Configuration {
         let file: File =
             toml::from_str(text).map_err(|error| error.to_string().trim().replace('\n', " "))?;
         Ok(file.gateway)
+    }
+
+    /// How the gateway is to be, as far as the file says it.
+    ///
+    /// # Errors
+    /// No place for the accounts, or a price that is none.
+    pub fn settings(&self) -> Result<Settings, String> {
+        let accounts = self.accounts()?.ok_or(
+            "[gateway] accounts: name a folder, or a database (postgres://USER:PASSWORD@HOST/NAME)",
+        )?;
+        let is_database = ["postgres://", "postgresql://"].iter().any(|s| accounts.starts_with(s));
+        let mut settings = match (is_database, &self.accounts_folder) {
+            (true, Some(folder)) => {
+                Settings { database: Some(accounts), ..Settings::in_folder(folder) }
+            }
+            (true, None) => {
+                return Err("[gateway] accounts_folder: each node of a database needs a folder \
+                            of its own"
+                    .into());
+            }
+            (false, None) => Settings::in_folder(accounts),
+            (false, Some(_)) => {
+                return Err("[gateway] accounts_folder: only for accounts in a database".into());
+            }
+        };
+        settings.pepper_file = self.pepper_file.clone();
+        settings.public_url = self.public_url.clone();
+        settings.sign_up = self.sign_up.clone();
+        settings.openid = self.openid.clone();
+        let is_https = |url: &String| url.starts_with("https://");
+        settings.secure_cookies = self.tls.is_some() || self.public_url.iter().any(is_https);
+        if let Some(name) = &self.name {
+            settings.name.clone_from(name);
+        }
+        if let Some(currency) = &self.currency {
+            settings.currency.clone_from(currency);
+        }
+        if let Some(prices) = &self.prices {
+            let views = prices.iter().map(|(model, price)| Ok((model.clone(), price.view()?)));
+            settings.prices = Some(views.collect::<Result<_, String>>()?);
+        }
+        Ok(settings)
     }
 
     /// Folder or address of the accounts.
@@ -195,6 +252,34 @@ mod tests {
         assert_eq!(read.tls_files().unwrap().key, PathBuf::from("k"));
         assert_eq!(read.openid.unwrap().scopes, ["profile", "email"]);
         assert!(Configuration::parse("[mcp.files]\ncommand = ['x']").unwrap().is_none());
+    }
+
+    #[test]
+    fn accounts_are_in_a_folder_or_in_a_database_with_one() {
+        let settings = |text: &str| {
+            let text = format!("[gateway]\n{text}");
+            Configuration::parse(&text).unwrap().unwrap().settings()
+        };
+        let folder = settings("accounts = './a'\nprices = { m = { input = 3, output = 5 } }");
+        let folder = folder.unwrap();
+        assert_eq!((folder.database, folder.folder), (None, PathBuf::from("./a")));
+        let price = folder.prices.unwrap()["m"];
+        assert_eq!((price.input, price.cached_input, price.output), (3, 3, 5));
+        assert!(!folder.secure_cookies);
+        let database = settings(
+            "accounts = 'postgres://h/d'\naccounts_folder = 'f'\npublic_url = 'https://x'",
+        );
+        let database = database.unwrap();
+        assert_eq!(database.database.as_deref(), Some("postgres://h/d"));
+        assert!(database.secure_cookies);
+        for (wrong, word) in [
+            ("", "accounts"),
+            ("accounts = 'postgres://h/d'", "accounts_folder"),
+            ("accounts = 'a'\naccounts_folder = 'f'", "accounts_folder"),
+            ("accounts_file = '/nonexistent'", "/nonexistent"),
+        ] {
+            assert!(settings(wrong).unwrap_err().contains(word), "{wrong}");
+        }
     }
 
     #[test]

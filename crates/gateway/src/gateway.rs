@@ -11,15 +11,18 @@ use axum::response::Response;
 use crate::accounts::Accounts;
 use crate::admission;
 use crate::audit::Audit;
+use crate::channel_store::ChannelStore;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::management;
+use crate::openid::OpenId;
 use crate::options::Options;
 use crate::parts::Parts;
 use crate::secrets::{Pepper, hex, random_bytes, same};
 use crate::settings::Settings;
 use crate::storage::{self, Database, StorageError, values};
 use crate::upstream::Upstream;
+use crate::upstreams::{ChannelSettings, Channels};
 
 /// The database of a folder.
 pub(crate) const SQLITE_FILE: &str = "accounts.sqlite";
@@ -42,6 +45,27 @@ impl Gateway {
         settings: Settings,
         upstream: Arc<dyn Upstream>,
     ) -> Result<Self, StorageError> {
+        Self::open_before(settings, upstream, None).await
+    }
+
+    /// The same, before `channels`: those of `configured`, and those that administrators make.
+    ///
+    /// # Errors
+    /// As [`Gateway::open`].
+    pub async fn open_with_channels(
+        settings: Settings,
+        channels: Arc<Channels>,
+        configured: Vec<ChannelSettings>,
+    ) -> Result<Self, StorageError> {
+        let upstream = Arc::clone(&channels);
+        Self::open_before(settings, upstream, Some((channels, configured))).await
+    }
+
+    async fn open_before(
+        settings: Settings,
+        upstream: Arc<dyn Upstream>,
+        channels: Option<(Arc<Channels>, Vec<ChannelSettings>)>,
+    ) -> Result<Self, StorageError> {
         let folder = &settings.folder;
         std::fs::create_dir_all(folder).map_err(StorageError::file(folder))?;
         let (node, lock) = lock_node(folder)?;
@@ -49,8 +73,18 @@ impl Gateway {
         let pepper = open_pepper(&settings, &*database).await?;
         let options = Options::open(Arc::clone(&database), &settings).await?;
         let ledger = Ledger::open(Arc::clone(&database), folder, node).await?;
+        let openid = openid(&settings, &pepper)?;
+        let channels = match channels {
+            None => None,
+            Some((channels, configured)) => {
+                let database = Arc::clone(&database);
+                Some(ChannelStore::open(database, &pepper, channels, configured).await?)
+            }
+        };
         Ok(Self(Arc::new(Parts {
             options,
+            openid,
+            channels,
             keys: Keys::new(Arc::clone(&database), pepper.clone()),
             ledger,
             accounts: Accounts::new(Arc::clone(&database), pepper),
@@ -105,6 +139,21 @@ impl Gateway {
 
 async fn public(parts: Arc<Parts>, request: Request) -> Response {
     admission::answer(parts, request).await
+}
+
+/// Where providers send browsers back to, below the public URL.
+const OPENID_CALLBACK: &str = "/api/oauth/openid/callback";
+
+fn openid(settings: &Settings, pepper: &Pepper) -> Result<Option<OpenId>, StorageError> {
+    let Some(openid) = settings.openid.clone() else { return Ok(None) };
+    let Some(url) = &settings.public_url else {
+        let problem = "[gateway.openid] needs public_url: providers send browsers back to it";
+        return Err(StorageError::Setting(problem.to_owned()));
+    };
+    let back = format!("{}{OPENID_CALLBACK}", url.trim_end_matches('/'));
+    let secret = pepper.hash("openid", "");
+    let openid = OpenId::new(openid, &back, secret.as_bytes());
+    openid.map(Some).map_err(|error| StorageError::Setting(error.to_string()))
 }
 
 /// The database of `settings`, its tables up to date.

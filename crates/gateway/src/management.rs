@@ -6,8 +6,10 @@
 
 mod access;
 mod answer;
+mod channels;
 mod engine;
 mod entry;
+mod openid;
 mod own;
 mod records;
 mod tokens;
@@ -36,6 +38,8 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
         .route("/api/user/register", post(entry::register))
         .route("/api/user/login", post(entry::sign_in))
         .route("/api/user/logout", post(entry::sign_out))
+        .route("/api/oauth/openid", get(openid::begin))
+        .route("/api/oauth/openid/callback", get(openid::finish))
         .route("/api/user/self", get(own::show).put(own::change))
         .route("/api/user/token", get(own::new_token))
         .route("/api/token/", get(tokens::list).post(tokens::create).put(tokens::change))
@@ -50,6 +54,9 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
         .route("/api/user/{id}/credit", post(users::credit))
         .route("/api/invitation", get(users::invitations).post(users::invite))
         .route("/api/option/", get(users::options).put(users::set_options))
+        .route("/api/channel/", get(channels::list).post(channels::create).put(channels::change))
+        .route("/api/channel/{id}", delete(channels::delete))
+        .route("/api/channel/{id}/test", post(channels::test))
         .route("/api/audit", get(users::audit))
         .route("/api/engine", get(engine::show))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));

@@ -11,8 +11,8 @@
 
 mod keys;
 mod login;
+mod pending;
 mod provider;
-mod sealed;
 mod tokens;
 
 pub use login::{Begun, Callback, Identity, OpenId, OpenIdError};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::accounts::Accounts;
 use crate::audit::Audit;
+use crate::channel_store::ChannelStore;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
+use crate::openid::OpenId;
 use crate::options::Options;
 use crate::settings::Settings;
 use crate::storage::Database;
@@ -22,6 +24,8 @@ pub(crate) struct Parts {
     pub accounts: Accounts,
     pub audit: Audit,
     pub upstream: Arc<dyn Upstream>,
+    pub openid: Option<OpenId>,
+    pub channels: Option<Arc<ChannelStore>>,
     /// Keeps other processes out of the folder.
     pub _lock: File,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::openid::OpenIdSettings;
 use crate::wire::PriceView;
 
 /// How a gateway is to be.
@@ -33,6 +34,8 @@ pub struct Settings {
     pub prices: Option<BTreeMap<String, PriceView>>,
     /// `off`, `invitation` or `open`; set here, the console cannot change it.
     pub sign_up: Option<String>,
+    /// Signing in by OpenID Connect; needs `public_url`.
+    pub openid: Option<OpenIdSettings>,
 }
 
 impl Settings {
@@ -50,6 +53,7 @@ impl Settings {
             context_tokens_max: 131_072,
             prices: None,
             sign_up: None,
+            openid: None,
         }
     }
 }

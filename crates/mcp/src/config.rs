@@ -54,6 +54,9 @@ pub enum InvalidConfig {
 struct File {
     #[serde(default)]
     mcp: BTreeMap<String, Table>,
+    /// For another part of the program, which reads it.
+    #[serde(default, rename = "gateway")]
+    _gateway: serde::de::IgnoredAny,
 }
 
 #[derive(Deserialize)]

@@ -20,6 +20,8 @@ pub struct Arguments {
 pub enum Command {
     /// Serve a model over an OpenAI-compatible HTTP API
     Serve(Serve),
+    /// Serve other servers of the API behind accounts and keys, without a model of its own
+    Gateway(Gateway),
     /// Ask one question, or chat
     Run(Run),
     /// Download a model into the local store
@@ -157,6 +159,16 @@ pub struct Serve {
     /// Folder for /v1/files and /v1/batches, which are refused when not given
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Gateway {
+    /// TOML file with a table `[gateway]` (docs/gateway.md)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Form of the log
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 mod bench;
 mod ceilings;
 mod doctor;
+mod gateway;
 mod inspect;
 mod logits;
 mod pull;
@@ -22,6 +23,7 @@ use crate::cli::{Arguments, Command};
 pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Gateway(arguments) => gateway::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Pull(arguments) => pull::run(&arguments),
         Command::List => store::list(),

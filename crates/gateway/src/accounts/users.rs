@@ -201,7 +201,6 @@ impl Accounts {
     }
 
     /// The user whom another service knows as `subject`; made, with `quota`, if that is allowed.
-    #[allow(dead_code)]
     pub async fn user_of_identity(
         &self,
         (issuer, subject): (&str, &str),

@@ -105,9 +105,12 @@ fn cookie_name(parts: &Parts) -> &'static str {
     if parts.settings.secure_cookies { "__Host-phial" } else { "phial" }
 }
 
-/// What is in the session's cookie; of two of the same name, none.
 fn session(parts: &Parts, headers: &HeaderMap) -> Option<String> {
-    let name = cookie_name(parts);
+    named_cookie(headers, cookie_name(parts))
+}
+
+/// What is in a cookie; of two of the same name, nothing.
+pub(super) fn named_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value);

@@ -49,6 +49,14 @@ impl Failure {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "This address has no such method.")
     }
 
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    pub fn bad_gateway(message: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, message)
+    }
+
     pub fn conflict(message: &str) -> Self {
         Self::new(StatusCode::CONFLICT, message)
     }

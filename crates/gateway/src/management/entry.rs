@@ -14,9 +14,10 @@ use super::own::view;
 use super::told::Body;
 use crate::accounts::{Entry, User};
 use crate::audit::Deed;
+use crate::openid::OpenId;
 use crate::options::SignUp;
 use crate::parts::Parts;
-use crate::wire::{Answer, Status, UserView};
+use crate::wire::{Answer, OpenidStatus, Status, UserView};
 
 /// `GET /api/status`
 pub(super) async fn status(State(parts): State<Arc<Parts>>, headers: HeaderMap) -> Told<Status> {
@@ -24,13 +25,17 @@ pub(super) async fn status(State(parts): State<Arc<Parts>>, headers: HeaderMap) 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         name: parts.settings.name.clone(),
         sign_up: parts.options.current().sign_up.name().to_owned(),
-        openid: None,
+        openid: parts.openid.as_ref().map(openid_status),
         currency: parts.settings.currency.clone(),
         quota_per_unit: 1_000_000,
         models: parts.upstream.models(),
         setup_needed: !parts.accounts.has_administrator().await?,
         base_url: base_url(&parts, &headers),
     })
+}
+
+fn openid_status(openid: &OpenId) -> OpenidStatus {
+    OpenidStatus { enabled: true, name: openid.name().to_owned() }
 }
 
 /// Where the public API is. Without a public URL it is what the client called the server: it is

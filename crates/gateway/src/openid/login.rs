@@ -10,9 +10,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::pending::{PURPOSE, Pending};
 use super::provider::{Document, OpenIdSettings, Provider};
-use super::sealed::{Pending, Seal, random};
 use super::tokens::{Claims, Disbelief, Expected, verify};
+use crate::sealing::{Seal, random};
 
 /// Signs people in by one provider.
 pub struct OpenId {
@@ -130,7 +131,7 @@ impl OpenId {
         Ok(Self {
             provider: Provider::new(&settings),
             redirect_url: redirect_url.to_owned(),
-            seal: Seal::new(server_secret),
+            seal: Seal::new(server_secret, PURPOSE),
             secret,
             settings,
         })
@@ -139,6 +140,11 @@ impl OpenId {
     /// What the button says.
     pub fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Whether everybody whom the provider knows may have an account.
+    pub fn signs_up(&self) -> bool {
+        self.settings.sign_up
     }
 
     /// Begins a login at `now` (seconds since the epoch).
@@ -156,7 +162,7 @@ impl OpenId {
                 expires: now + LOGIN_SECONDS_MAX,
             };
             let url = self.authorization_url(&known.document, &pending);
-            Some(Begun { url, cookie: self.seal.close(&pending)? })
+            Some(Begun { url, cookie: pending.close(&self.seal)? })
         })();
         begun.ok_or_else(|| OpenIdError::Provider("the system has no random numbers".into()))
     }
@@ -194,7 +200,7 @@ impl OpenId {
         now: u64,
     ) -> Result<Identity, OpenIdError> {
         let refused = OpenIdError::Refused;
-        let pending = self.seal.open(cookie);
+        let pending = Pending::open(&self.seal, cookie);
         let pending = pending.ok_or(refused("this browser has not begun it; please try again"))?;
         let state = callback.state.as_deref().unwrap_or_default();
         if !bool::from(state.as_bytes().ct_eq(pending.state.as_bytes())) {
@@ -239,13 +245,13 @@ impl OpenId {
         }
     }
 
-    /// The code for an ID token.
-    async fn exchange(
+    /// What the provider wants for an ID token: our name, our secret and the code.
+    fn token_request(
         &self,
         document: &Document,
         code: &str,
         verifier: &str,
-    ) -> Result<String, OpenIdError> {
+    ) -> (HeaderMap, String) {
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "authorization_code")
             .append_pair("code", code)
@@ -271,8 +277,19 @@ impl OpenId {
                 headers.insert(AUTHORIZATION, value);
             }
         }
+        (headers, form.finish())
+    }
+
+    /// The code for an ID token.
+    async fn exchange(
+        &self,
+        document: &Document,
+        code: &str,
+        verifier: &str,
+    ) -> Result<String, OpenIdError> {
+        let (headers, form) = self.token_request(document, code, verifier);
         let url = &document.token_endpoint;
-        let answer = self.provider.fetcher.post(url, headers, form.finish().into()).await;
+        let answer = self.provider.fetcher.post(url, headers, form.into()).await;
         let (status, body) = answer.map_err(|error| OpenIdError::Provider(error.to_string()))?;
         if status.is_client_error() {
             // A code that was used before, mostly; our own secret, at worst. The log says which.

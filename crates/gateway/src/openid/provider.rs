@@ -29,6 +29,9 @@ pub struct OpenIdSettings {
     /// Asked for beside `openid`.
     #[serde(default = "usual_scopes")]
     pub scopes: Vec<String>,
+    /// Whoever the provider knows may have an account, however signing up is regulated otherwise.
+    #[serde(default)]
+    pub sign_up: bool,
     /// The provider may be on this machine or in a private network, and without TLS.
     #[serde(default)]
     pub allow_private: bool,

@@ -41,8 +41,8 @@ impl ChannelKey {
         Self(key.into())
     }
 
-    /// For the header that carries it.
-    pub(super) fn expose(&self) -> Option<&str> {
+    /// For the header that carries it, and for the seal under which it is kept.
+    pub(crate) fn expose(&self) -> Option<&str> {
         (!self.0.is_empty()).then_some(self.0.as_str())
     }
 }

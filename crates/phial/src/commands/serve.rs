@@ -82,7 +82,7 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         let listener = listen(&arguments.host, arguments.port).await?;
         let address = listener.local_addr().context("cannot read the address")?;
         // Before anybody can know that the server runs.
-        let stop = stop_signal()?;
+        let stop = stop_signal(SHUTDOWN_GRACE)?;
         if let Some(tools) = tools {
             connect(&tools).await?;
         }
@@ -253,9 +253,9 @@ fn unix_seconds() -> u64 {
 }
 
 /// Listens from here on for Ctrl-C and the signal that service managers send; what is returned is
-/// ready when one of them came.
+/// ready when one of them came. `grace` is what the operator is told.
 #[cfg(unix)]
-fn stop_signal() -> Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal(grace: Duration) -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).context("cannot listen for signals");
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -265,23 +265,23 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        say_stopping();
+        say_stopping(grace);
     })
 }
 
 /// Ready when Ctrl-C came.
 #[cfg(not(unix))]
-fn stop_signal() -> Result<impl Future<Output = ()>> {
+pub(super) fn stop_signal(grace: Duration) -> Result<impl Future<Output = ()>> {
     Ok(async {
         // Without a handler Ctrl-C ends the program as it always does.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-        say_stopping();
+        say_stopping(grace);
     })
 }
 
-fn say_stopping() {
-    let seconds = SHUTDOWN_GRACE.as_secs();
+fn say_stopping(grace: Duration) {
+    let seconds = grace.as_secs();
     say(&format!("stopping: running answers have {seconds} seconds to end"));
 }

@@ -1,0 +1,236 @@
+//! A gateway as `phial gateway` runs it: from its configuration file to a paid answer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::routing::post;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use phial_gateway::{Configuration, Standalone};
+use serde_json::{Value, json};
+
+/// A server that has the model and tells what it took.
+async fn model_server() -> SocketAddr {
+    let answer = async |headers: HeaderMap| {
+        assert_eq!(headers["authorization"], "Bearer sk-upstream");
+        json!({"id": "1", "model": "theirs", "choices": [{"index": 0, "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "hello"}}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}})
+        .to_string()
+    };
+    let routes = Router::new().route("/v1/chat/completions", post(answer));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+struct Browser {
+    client: Client<HttpConnector, Full<Bytes>>,
+    base: String,
+    headers: HeaderMap,
+}
+
+impl Browser {
+    async fn ask(&mut self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = request.body(Full::from(body.to_string())).unwrap();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        let answer = self.client.request(request).await.unwrap();
+        if let Some(cookie) = answer.headers().get("set-cookie") {
+            let cookie = cookie.to_str().unwrap().split(';').next().unwrap();
+            self.headers.insert("cookie", cookie.parse().unwrap());
+        }
+        let status = answer.status();
+        let body = Body::new(answer.into_body()).collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+}
+
+fn configuration(folder: &std::path::Path, upstream: SocketAddr) -> Configuration {
+    let key = folder.join("key");
+    std::fs::write(&key, "sk-upstream").unwrap();
+    let text = format!(
+        "[gateway]\nlisten = '127.0.0.1:0'\naccounts = '{}'\ntrusted_proxies = ['127.0.0.1']\n\
+         [gateway.prices.'*']\ninput = 1000000\noutput = 2000000\n\
+         [[gateway.upstreams]]\nname = 'one'\nbase_url = 'http://{upstream}'\nmodels = ['phi']\n\
+         model_mapping = {{ phi = 'theirs' }}\nkey_file = '{}'\nhealth_seconds = 0\n",
+        folder.join("accounts").display(),
+        key.display()
+    );
+    Configuration::parse(&text).unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn from_the_first_start_to_a_paid_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = configuration(folder.path(), model_server().await);
+    let gateway = Standalone::open(&configuration, Duration::from_secs(5)).await.unwrap();
+    let base = format!("http://{}", gateway.address());
+    let link = gateway.setup_link().await.unwrap().unwrap();
+    let secret = link.strip_prefix(&format!("{base}/console/setup#")).unwrap().to_owned();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(gateway.serve(async move { drop(stopped.await) }));
+
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let mut browser = Browser { client, base, headers: HeaderMap::new() };
+    let set_up = json!({"secret": secret, "username": "ada", "password": "correct horse battery"});
+    let (status, told) = browser.ask("POST", "/api/setup", set_up).await;
+    assert_eq!(status, 200, "{told}");
+    let csrf = told["data"]["csrf_token"].as_str().unwrap().to_owned();
+    browser.headers.insert("x-csrf-token", csrf.parse().unwrap());
+    // The key is good behind the proxy for one client alone.
+    let token = json!({"name": "test", "expired_time": -1, "unlimited_quota": true,
+        "allow_ips": "203.0.113.7"});
+    let (status, told) = browser.ask("POST", "/api/token/", token).await;
+    assert_eq!(status, 200, "{told}");
+    let key = told["data"]["key"].as_str().unwrap().to_owned();
+
+    let chat = json!({"model": "phi", "messages": [{"role": "user", "content": "hi"}],
+        "max_tokens": 16});
+    let mut caller = Browser { headers: HeaderMap::new(), base: browser.base.clone(), ..browser };
+    caller.headers.insert("authorization", format!("Bearer {key}").parse().unwrap());
+    for (forwarded, expected) in [("198.51.100.1", 403), ("203.0.113.7, 198.51.100.1", 403)] {
+        caller.headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+        let (status, told) = caller.ask("POST", "/v1/chat/completions", chat.clone()).await;
+        assert_eq!(status, expected, "{forwarded}: {told}");
+    }
+    caller.headers.insert("x-forwarded-for", "203.0.113.7".parse().unwrap());
+    let (status, told) = caller.ask("POST", "/v1/chat/completions", chat).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!((told["model"].as_str(), &told["usage"]["total_tokens"]), (Some("phi"), &json!(15)));
+    let (_, models) = caller.ask("GET", "/v1/models", Value::Null).await;
+    assert_eq!(models["data"][0]["id"], "phi");
+
+    let mut owner = Browser { headers: HeaderMap::new(), ..caller };
+    let login = json!({"username": "ada", "password": "correct horse battery"});
+    assert_eq!(owner.ask("POST", "/api/user/login", login).await.0, 200);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let used = loop {
+        let (_, log) = owner.ask("GET", "/api/log/self", Value::Null).await;
+        if let Some(used) = log["data"]["items"].get(0) {
+            break used.clone();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{log}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((&used["prompt_tokens"], &used["completion_tokens"]), (&json!(10), &json!(5)));
+    assert_eq!(used["quota"], 10 + 2 * 5);
+
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn administrators_make_channels_beside_those_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = configuration(folder.path(), model_server().await);
+    let gateway = Standalone::open(&configuration, Duration::from_secs(5)).await.unwrap();
+    let base = format!("http://{}", gateway.address());
+    let link = gateway.setup_link().await.unwrap().unwrap();
+    tokio::spawn(gateway.serve(std::future::pending()));
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let mut browser = Browser { client, base, headers: HeaderMap::new() };
+    assert_eq!(browser.ask("GET", "/api/channel/", Value::Null).await.0, 401);
+    let secret = link.split('#').next_back().unwrap();
+    let set_up = json!({"secret": secret, "username": "ada", "password": "correct horse battery"});
+    let (_, told) = browser.ask("POST", "/api/setup", set_up).await;
+    let csrf = told["data"]["csrf_token"].as_str().unwrap().to_owned();
+    browser.headers.insert("x-csrf-token", csrf.parse().unwrap());
+
+    let second = model_server().await;
+    let draft = json!({"name": "two", "type": "openai", "base_url": format!("http://{second}/v1"),
+        "key": "sk-upstream", "models": "psi, phi", "model_mapping": {"psi": "theirs"},
+        "weight": 2, "priority": -1, "timeout_seconds": 20});
+    let (status, made) = browser.ask("POST", "/api/channel/", draft.clone()).await;
+    assert_eq!(status, 200, "{made}");
+    let id = made["data"]["id"].as_i64().unwrap();
+    assert!(!made.to_string().contains("sk-upstream"));
+    assert_eq!(made["data"]["models"], "psi,phi");
+    assert_eq!(browser.ask("POST", "/api/channel/", draft.clone()).await.0, 409);
+    let (_, listed) = browser.ask("GET", "/api/channel/", Value::Null).await;
+    assert_eq!(listed["data"]["total"], 2, "{listed}");
+    assert!(!listed.to_string().contains("sk-upstream"));
+    let (_, status) = browser.ask("GET", "/api/status", Value::Null).await;
+    assert_eq!(status["data"]["models"], json!(["phi", "psi"]));
+    // Its server lists no models.
+    let test = format!("/api/channel/{id}/test");
+    let (_, tested) = browser.ask("POST", &test, Value::Null).await;
+    assert!(tested["data"]["health"]["last_error"].as_str().unwrap().contains("404"), "{tested}");
+
+    let refused = async |browser: &mut Browser, change: Value, expected: u16| {
+        let (status, told) = browser.ask("PUT", "/api/channel/", change.clone()).await;
+        assert_eq!(status, expected, "{change}: {told}");
+    };
+    let moved = "http://127.0.0.1:9/v1";
+    refused(&mut browser, json!({"id": id, "base_url": moved}), 400).await;
+    refused(&mut browser, json!({"id": id, "base_url": "http://169.254.169.254/v1"}), 400).await;
+    refused(&mut browser, json!({"id": id, "weight": -1}), 400).await;
+    refused(&mut browser, json!({"id": id, "timeout_seconds": 0}), 400).await;
+    refused(&mut browser, json!({"id": id, "quota": 1}), 400).await;
+    refused(&mut browser, json!({"id": -1, "weight": 1}), 409).await;
+    refused(&mut browser, json!({"id": 99, "weight": 1}), 404).await;
+    refused(&mut browser, json!({"id": id, "status": 2}), 200).await;
+    let (_, status) = browser.ask("GET", "/api/status", Value::Null).await;
+    assert_eq!(status["data"]["models"], json!(["phi"]));
+    let one = format!("/api/channel/{id}");
+    assert_eq!(browser.ask("DELETE", &one, Value::Null).await.0, 200);
+    assert_eq!(browser.ask("DELETE", &one, Value::Null).await.0, 404);
+    assert_eq!(browser.ask("DELETE", "/api/channel/-1", Value::Null).await.0, 409);
+
+    // At rest, the key cannot be read.
+    assert_eq!(browser.ask("POST", "/api/channel/", draft).await.0, 200);
+    let files = std::fs::read_dir(folder.path().join("accounts")).unwrap();
+    for file in files {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(11).any(|window| window == b"sk-upstream"));
+    }
+}
+
+#[tokio::test]
+async fn management_can_have_an_address_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configuration = configuration(folder.path(), model_server().await);
+    // Some free port, found by taking it for a moment.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    configuration.management_listen = Some(free);
+    let gateway = Standalone::open(&configuration, Duration::from_secs(5)).await.unwrap();
+    let public = gateway.address();
+    assert!(gateway.setup_link().await.unwrap().unwrap().contains(&free.to_string()));
+    tokio::spawn(gateway.serve(std::future::pending()));
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let base = |address| format!("http://{address}");
+    let mut browser = Browser { client, base: base(free), headers: HeaderMap::new() };
+    assert_eq!(browser.ask("GET", "/api/status", Value::Null).await.0, 200);
+    assert_eq!(browser.ask("GET", "/v1/models", Value::Null).await.0, 404);
+    browser.base = base(public);
+    assert_eq!(browser.ask("GET", "/api/status", Value::Null).await.0, 404);
+    assert_eq!(browser.ask("GET", "/v1/models", Value::Null).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_work_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let usual = configuration(folder.path(), "127.0.0.1:9".parse().unwrap());
+    let refused =
+        async |configuration: Configuration| match Standalone::open(&configuration, Duration::ZERO)
+            .await
+        {
+            Ok(_) => panic!("it is taken"),
+            Err(problem) => problem,
+        };
+    let mut nameless = usual.clone();
+    nameless.upstreams[0].models.clear();
+    assert!(refused(nameless).await.contains("models"));
+    let nowhere = Configuration { accounts: None, ..usual.clone() };
+    assert!(refused(nowhere).await.contains("accounts"));
+    let openid = json!({"issuer": "https://id.example", "client_id": "x"});
+    let openid = Some(serde_json::from_value(openid).unwrap());
+    assert!(refused(Configuration { openid, ..usual }).await.contains("public_url"));
+}
