@@ -119,6 +119,8 @@ function routes(state) {
     "GET /api/invitation": list(() => [{ id: 1, created_time: now() - 3600, expired_time: now() + 6 * DAY_SECONDS, used_by: "" }, { id: 2, created_time: now() - 5 * DAY_SECONDS, expired_time: now() + 2 * DAY_SECONDS, used_by: "jonas" }, { id: 3, created_time: now() - 9 * DAY_SECONDS, expired_time: now() - 2 * DAY_SECONDS, used_by: "" }]),
     "POST /api/invitation": () => ({ id: 4, code: "3f8a-c2b1", created_time: now(), expired_time: now() + 7 * DAY_SECONDS, used_by: "" }),
     "GET /api/channel/": list(() => CHANNELS),
+    "POST /api/channel/2/test": () => CHANNELS[1],
+    "POST /api/channel/1/test": () => CHANNELS[0],
     "GET /api/option/": () => ({ sign_up: "invitation", new_user_quota: 1_000_000, prices: state.mode === "empty" ? {} : { "phi-4-mini": { input: 100_000, cached_input: 25_000, output: 400_000 }, "*": { input: 250_000, cached_input: 60_000, output: 900_000 } } }),
     "GET /api/audit": list(AUDIT),
   };
