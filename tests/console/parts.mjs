@@ -7,7 +7,7 @@ import { standIn } from "./stand-in.mjs";
 /** One black point. */
 const DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=";
 
-const PARTS = { everyFieldOfAKey, onlyChanges, keysOnlyOnce, wrongFields, keyboardOnly, telephoneMenu, themesAndLanguages, copyingWithoutTheClipboard, chatWithATool, picturesAndSound, stopping, referenceCalls, signingOut };
+const PARTS = { everyFieldOfAKey, onlyChanges, keysOnlyOnce, wrongFields, keyboardOnly, telephoneMenu, themesAndLanguages, copyingWithoutTheClipboard, chatWithATool, picturesAndSound, stopping, referenceCalls, testedUpstreams, endOfASession, signingOut };
 
 export async function checkParts(browser, root) {
   for (const [name, part] of Object.entries(PARTS)) {
@@ -285,6 +285,27 @@ async function referenceCalls(page, open) {
     await page.locator(".code-block").first().waitFor();
   }
   page.assertClean("the reference", [/status of 401 .*\/v1\//]);
+}
+
+/** A test that was made may have found that the server is down. */
+async function testedUpstreams(page, open) {
+  await open("admin/upstreams");
+  await page.locator('tr[data-row="Ray cluster"] [data-name="test"]').click();
+  await page.getByText("“Ray cluster” does not answer: connection refused").waitFor();
+  await page.locator('tr[data-row="local"] [data-name="test"]').click();
+  await page.getByText("“local” answers in 3 ms").waitFor();
+  page.assertClean("testing upstreams");
+}
+
+/** The server forgets the session: the page says so by asking to sign in, and knows the way back. */
+async function endOfASession(page, open) {
+  await open("");
+  await page.waitForLoadState("networkidle");
+  await page.evaluate(() => fetch("/api/user/logout", { method: "POST" }));
+  await page.getByRole("link", { name: "Usage" }).first().click();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  assert.ok(page.url().endsWith("/console/sign-in?next=%2Fusage"));
+  page.assertClean("the end of a session", [/status of 401/]);
 }
 
 async function signingOut(page, open) {

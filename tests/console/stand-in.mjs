@@ -7,12 +7,11 @@ import { extname, join, normalize } from "node:path";
 
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
 
-/** The headers of the console, as crates/gateway/src/console.rs sends them. */
-const SECURITY = {
-  "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
-};
+/** The content security policy, as the program has it. */
+async function contentPolicy(root) {
+  const source = await readFile(join(root, "crates/gateway/src/console.rs"), "utf8");
+  return /CONTENT_POLICY: &str = "([^"]*)"/.exec(source)[1].replace(/\\\n\s*/g, "");
+}
 
 const MODELS = ["phi-4-mini", "phi-4-mini-reasoning", "qwen3-32b"];
 const DAY_SECONDS = 86_400;
@@ -120,6 +119,8 @@ function routes(state) {
     "GET /api/invitation": list(() => [{ id: 1, created_time: now() - 3600, expired_time: now() + 6 * DAY_SECONDS, used_by: "" }, { id: 2, created_time: now() - 5 * DAY_SECONDS, expired_time: now() + 2 * DAY_SECONDS, used_by: "jonas" }, { id: 3, created_time: now() - 9 * DAY_SECONDS, expired_time: now() - 2 * DAY_SECONDS, used_by: "" }]),
     "POST /api/invitation": () => ({ id: 4, code: "3f8a-c2b1", created_time: now(), expired_time: now() + 7 * DAY_SECONDS, used_by: "" }),
     "GET /api/channel/": list(() => CHANNELS),
+    "POST /api/channel/2/test": () => CHANNELS[1],
+    "POST /api/channel/1/test": () => CHANNELS[0],
     "GET /api/option/": () => ({ sign_up: "invitation", new_user_quota: 1_000_000, prices: state.mode === "empty" ? {} : { "phi-4-mini": { input: 100_000, cached_input: 25_000, output: 400_000 }, "*": { input: 250_000, cached_input: 60_000, output: 900_000 } } }),
     "GET /api/audit": list(AUDIT),
   };
@@ -157,11 +158,11 @@ async function read(request) {
   return Buffer.concat(parts).toString();
 }
 
-async function serveFile(path, root, response) {
+async function serveFile(path, root, policy, response) {
   const name = extname(path) === "" ? "index.html" : normalize(path.replace(/^\/console\//, ""));
   try {
     const content = await readFile(join(root, "crates/gateway/console", name));
-    response.writeHead(200, { "content-type": TYPES[extname(name)], "cache-control": "no-cache", ...SECURITY }).end(content);
+    response.writeHead(200, { "content-type": TYPES[extname(name)], "cache-control": "no-cache", "content-security-policy": policy }).end(content);
   } catch {
     response.writeHead(404).end();
   }
@@ -169,7 +170,7 @@ async function serveFile(path, root, response) {
 
 /** Starts it on a free port; `mode` is `full`, `empty` or `failing`. Ends with `close()`. */
 export async function standIn(root, { mode = "full", isSignedIn = true, isNew = false, signUp = "open", port = 0 } = {}) {
-  const state = { mode, isNew, signUp, user: isSignedIn ? administrator() : null, keys: keys(), baseUrl: "" };
+  const state = { mode, isNew, signUp, policy: await contentPolicy(root), user: isSignedIn ? administrator() : null, keys: keys(), baseUrl: "" };
   const table = routes(state);
   const server = createServer((request, response) => {
     answer(request, response, state, table, root).catch((error) => response.writeHead(500).end(String(error)));
@@ -184,7 +185,7 @@ async function answer(request, response, state, table, root) {
   const { pathname, searchParams } = new URL(request.url, "http://localhost");
   const json = (code, data) => response.writeHead(code, { "content-type": "application/json" }).end(JSON.stringify(data));
   if (pathname === "/") return response.writeHead(307, { location: "/console/" }).end();
-  if (pathname.startsWith("/console")) return serveFile(pathname, root, response);
+  if (pathname.startsWith("/console")) return serveFile(pathname, root, state.policy, response);
   if (pathname === "/openapi.json") return response.writeHead(200, { "content-type": "application/json" }).end(await readFile(join(root, "crates/openai/openapi.json")));
   if (pathname === "/api/status") return json(200, { success: true, message: "", data: status(state) });
   if (pathname === "/api/playground/chat/completions") return chat(request, response);

@@ -72,9 +72,11 @@ export function dateTime(seconds) {
   return dateFormat({ dateStyle: "medium", timeStyle: "short" }).format(seconds * 1000);
 }
 
-/** A Unix time in seconds: day, and time to the second. */
+/** A Unix time in seconds: day, with its year unless it is this one, and time to the second. */
 export function exactTime(seconds) {
-  return dateFormat({ dateStyle: "short", timeStyle: "medium" }).format(seconds * 1000);
+  const isThisYear = new Date(seconds * 1000).getFullYear() === new Date().getFullYear();
+  const day = { day: "numeric", month: "numeric", year: isThisYear ? undefined : "numeric" };
+  return dateFormat({ ...day, hour: "numeric", minute: "2-digit", second: "2-digit" }).format(seconds * 1000);
 }
 
 /** A Unix time in seconds: the day. */

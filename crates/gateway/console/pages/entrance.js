@@ -27,7 +27,7 @@ export function signInPage() {
   return entrance(
     t("entrance.sign_in_title"),
     isNew ? t("entrance.setup_needed") : null,
-    openid?.enabled && [linkButton(t("entrance.openid", { name: openid.name }), openid.url || "/api/openid/login", { kind: "plain wide" }), h("p.or", h("span", t("entrance.or")))],
+    openid?.enabled && [linkButton(t("entrance.openid", { name: openid.name }), "/api/oauth/openid", { kind: "plain wide" }), h("p.or", h("span", t("entrance.or")))],
     form({ fields, submit: t("entrance.sign_in"), onsubmit: signIn, label: t("entrance.sign_in_title") }),
     signUp !== "off" && !isNew && h("p.aside", t("entrance.no_account"), " ", h("a", { href: hrefOf("/sign-up") }, t("entrance.sign_up"))),
   );

@@ -13,6 +13,9 @@ import { duration, number, t } from "../../i18n.js";
 
 const ENABLED = 1;
 const DISABLED = 2;
+/** More are not shown: a list to look at, not to search. */
+const CHANNELS_MAX = 100;
+
 const HEALTH = { up: "good", down: "bad", open: "warn" };
 
 const FRESH = { name: "", base_url: "", models: "", model_mapping: {}, weight: 1, priority: 0, timeout_seconds: 60, status: ENABLED };
@@ -20,19 +23,30 @@ const FRESH = { name: "", base_url: "", models: "", model_mapping: {}, weight: 1
 /** `/console/admin/upstreams` */
 export function upstreamsPage({ signal }) {
   const add = (kind) => button(t("upstreams.add"), { kind, symbol: "plus", name: "add-upstream", onclick: () => change(null, () => list.reload(true)) });
+  const head = add("primary");
   const list = loaded({
     signal,
     lines: 5,
-    load: async () => {
-      const data = await api("GET", "/api/channel/", { query: { p: 1, size: 100 }, signal });
-      return Array.isArray(data) ? data : data.items;
+    load: () => readChannels(signal),
+    show: ({ channels, message }) => {
+      head.hidden = channels === null;
+      if (channels === null) return emptyState({ symbol: "upstream", title: t("upstreams.none"), text: message });
+      if (channels.length === 0) return emptyState({ symbol: "upstream", title: t("upstreams.empty"), text: t("upstreams.empty_text"), action: add("plain") });
+      return dataTable({ caption: t("nav.upstreams"), rows: channels, rowName: ({ name }) => name, columns: columns(() => list.reload(true)) });
     },
-    show: (channels) =>
-      channels.length === 0
-        ? emptyState({ symbol: "upstream", title: t("upstreams.empty"), text: t("upstreams.empty_text"), action: add("plain") })
-        : dataTable({ caption: t("nav.upstreams"), rows: channels, rowName: ({ name }) => name, columns: columns(() => list.reload(true)) }),
   });
-  return page({ title: t("nav.upstreams"), lead: t("upstreams.lead"), actions: add("primary") }, card({ kind: "flush" }, list));
+  return page({ title: t("nav.upstreams"), lead: t("upstreams.lead"), actions: head }, card({ kind: "flush" }, list));
+}
+
+/** `channels` is `null` where the server serves its own engine only; then `message` says so. */
+async function readChannels(signal) {
+  try {
+    const { items } = await api("GET", "/api/channel/", { query: { p: 1, size: CHANNELS_MAX }, signal });
+    return { channels: items };
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return { channels: null, message: error.message };
+  }
 }
 
 function columns(reload) {
@@ -85,9 +99,9 @@ async function attempt(work, reload) {
 
 async function test(channel, reload) {
   try {
-    const result = await api("POST", `/api/channel/${channel.id}/test`);
-    const time = result?.response_ms ?? result?.time_ms;
-    toast(t("upstreams.works", { name: channel.name, time: time === undefined ? "" : duration(time) }));
+    const { health: found } = await api("POST", `/api/channel/${channel.id}/test`);
+    if (found.last_error !== "" || found.state === "down") throw new Error(t("upstreams.fails", { name: channel.name, problem: found.last_error }));
+    toast(t("upstreams.works", { name: channel.name, time: duration(found.response_ms) }));
   } catch (error) {
     toastError(error);
   }
@@ -114,9 +128,9 @@ function channelForm(channel, close) {
     textField({ name: "models", label: t("nav.models"), hint: t("upstreams.models_hint"), value: known.models, isRequired: true, autocomplete: "off" }),
     areaField({ name: "model_mapping", label: t("upstreams.mapping"), hint: t("upstreams.mapping_hint"), value: writeMapping(known.model_mapping), isCode: true, rows: 2, placeholder: "phi-4-mini = microsoft/Phi-4-mini-instruct", check: mappingProblem }),
     section(t("upstreams.routing"), [
-      numberField({ name: "priority", label: t("upstreams.priority"), hint: t("upstreams.priority_hint"), value: known.priority, min: -1000, max: 1000, step: 1, isRequired: true }),
-      numberField({ name: "weight", label: t("upstreams.weight"), hint: t("upstreams.weight_hint"), value: known.weight, min: 1, max: 1000, step: 1, isRequired: true }),
-      numberField({ name: "timeout_seconds", label: t("upstreams.timeout"), hint: t("upstreams.timeout_hint"), value: known.timeout_seconds, min: 1, max: 3600, step: 1, isRequired: true }),
+      numberField({ name: "priority", label: t("upstreams.priority"), hint: t("upstreams.priority_hint"), value: known.priority, min: -1_000_000, max: 1_000_000, step: 1, isRequired: true }),
+      numberField({ name: "weight", label: t("upstreams.weight"), hint: t("upstreams.weight_hint"), value: known.weight, min: 0, max: 1_000_000, step: 1, isRequired: true }),
+      numberField({ name: "timeout_seconds", label: t("upstreams.timeout"), hint: t("upstreams.timeout_hint"), value: known.timeout_seconds, min: 1, max: 86_400, step: 1, isRequired: true }),
     ]),
     switchField({ name: "is_enabled", label: t("upstreams.is_enabled"), value: known.status === ENABLED }),
   ];
