@@ -28,6 +28,9 @@ const FRAMEWORKS: &[&str] = &["crates/serve/tests/clients/langchain_client.py"];
 /// The clients for Node: a folder with their packages, and the script to run.
 const NODE_CLIENTS: (&str, &str) = ("crates/serve/tests/clients/node", "clients.mjs");
 
+/// What clients do when that server has no time.
+const RETRIES: &str = "crates/serve/tests/clients/retries_client.py";
+
 /// Makes requests out of the server's own description.
 const SCHEMA_FUZZ: &str = "crates/serve/tests/clients/schema_fuzz.py";
 
@@ -62,6 +65,9 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     for client in ROUTE_CLIENTS {
         server.drive(workspace, &python, client, model)?;
     }
+    let mut command = Command::new(release_example(workspace, example)?);
+    command.args(["127.0.0.1:0", "hurried"]);
+    Server::start(command)?.drive(workspace, &python, RETRIES, model)?;
     let requirements = "xtask/requirements-frameworks.txt";
     let frameworks = python::environment(workspace, "venv-frameworks", requirements)?;
     for client in FRAMEWORKS.iter().chain(&[SCHEMA_FUZZ]) {

@@ -65,6 +65,20 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The disk has no room for a file.
+    #[error(
+        "not enough room in {}: {} needed, {} free",
+        folder.display(), megabytes(*needed), megabytes(*free)
+    )]
+    Room {
+        /// The folder of the file.
+        folder: PathBuf,
+        /// Bytes that it takes, with some to spare.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+
     /// What was asked to be written cannot be written.
     #[error("cannot write {}: {problem}", path.display())]
     Plan {
@@ -107,4 +121,9 @@ impl Error {
     pub(crate) fn plan(path: &Path, problem: impl Into<String>) -> Error {
         Error::Plan { path: path.to_owned(), problem: problem.into() }
     }
+}
+
+/// Bytes as people read them.
+fn megabytes(bytes: u64) -> String {
+    format!("{:.0} MB", bytes as f64 / 1e6)
 }

@@ -14,6 +14,7 @@ mod map;
 mod model_file;
 pub mod packed;
 mod planned;
+mod room;
 pub mod safetensors;
 mod source_file;
 

@@ -54,7 +54,7 @@ pub(crate) fn load(
         Err(Refusal::Damaged(what)) => PackReport::Repaired(what),
         Err(Refusal::Absent | Refusal::Outdated) => PackReport::Made,
     };
-    let problem = match PackedWriter::create(&path, &wanted) {
+    let problem = match PackedWriter::create(&path, &wanted, packed_bytes(origin)) {
         Ok(writer) => match make(origin, writer)? {
             Ok(weights) => {
                 sweep(folder);
@@ -67,6 +67,14 @@ pub(crate) fn load(
     };
     let (weights, _) = load_in_memory(origin)?;
     Ok((weights, PackReport::NotKept(problem)))
+}
+
+/// About as many bytes as the packed weights take: as many as the weights take in the model's
+/// files, and some for scales that are wider when packed.
+fn packed_bytes(origin: &Origin) -> u64 {
+    let bytes: u64 =
+        origin.source.tensors().iter().map(|tensor| tensor.data_bytes().unwrap_or(0) as u64).sum();
+    bytes.saturating_add(bytes / 8)
 }
 
 /// Packs into a file; the inner error says why there is none.

@@ -66,6 +66,7 @@ pub use relay::answer::{PartChanges, RelayedPart};
 pub use relay::request::{RelayedRequest, RequestBounds, RequestChanges};
 pub use responses::event::{EventLogprob, EventTopLogprob, NumberedEvent, ResponseEvent};
 pub use responses::item::{Item, ItemContent, ItemStatus, conversation};
+pub use responses::mcp::{McpCallStatus, McpListedTool};
 pub use responses::object::{
     IncompleteDetails, InputTokensDetails, OutputTokensDetails, ResponseError, ResponseObject,
     ResponseStatus, ResponseUsage,

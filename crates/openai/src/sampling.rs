@@ -109,7 +109,7 @@ pub(crate) fn check_labels(fields: &Fields<'_>) -> Result<(), InvalidRequest> {
     Ok(())
 }
 
-pub(crate) fn read_repetition_penalty(fields: &Fields<'_>) -> Result<Option<f32>, InvalidRequest> {
+fn read_repetition_penalty(fields: &Fields<'_>) -> Result<Option<f32>, InvalidRequest> {
     let penalty = fields.decimal("repetition_penalty", 0.0..=100.0)?;
     if penalty == Some(0.0) {
         return Err(InvalidRequest::value(
@@ -120,7 +120,7 @@ pub(crate) fn read_repetition_penalty(fields: &Fields<'_>) -> Result<Option<f32>
     Ok(penalty)
 }
 
-pub(crate) fn read_logit_bias(fields: &Fields<'_>) -> Result<Vec<(u32, f32)>, InvalidRequest> {
+fn read_logit_bias(fields: &Fields<'_>) -> Result<Vec<(u32, f32)>, InvalidRequest> {
     let Some(biases) = fields.object("logit_bias")? else { return Ok(Vec::new()) };
     let mut read = Vec::new();
     for (name, _) in biases.iter() {
@@ -135,7 +135,7 @@ pub(crate) fn read_logit_bias(fields: &Fields<'_>) -> Result<Vec<(u32, f32)>, In
     Ok(read)
 }
 
-pub(crate) fn read_stop(fields: &Fields<'_>) -> Result<Vec<String>, InvalidRequest> {
+fn read_stop(fields: &Fields<'_>) -> Result<Vec<String>, InvalidRequest> {
     let stop = match fields.get("stop") {
         None => return Ok(Vec::new()),
         Some(Value::String(stop)) => vec![stop.clone()],

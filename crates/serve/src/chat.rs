@@ -4,7 +4,7 @@ mod convert;
 mod plain;
 mod streamed;
 
-pub(crate) use convert::{ask, message, tools};
+pub(crate) use convert::{ask, message, tools, wanted};
 
 use axum::Extension;
 use axum::body::Body;
@@ -61,7 +61,7 @@ pub(crate) async fn create(
         logprobs: chat.logprobs,
         tools: chat.tools,
     };
-    exchange.answers(&head.model, &head.id, chat.stream.is_some());
+    exchange.answers(&head.model, &head.id, chat.stream.is_some(), head.prompt_tokens);
     let rounds = Rounds::start(&server, &exchange, prepared, external)?;
     match chat.stream {
         Some(options) => Ok(streamed::respond(&server, head, rounds, options)),

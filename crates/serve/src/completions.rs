@@ -92,7 +92,8 @@ pub(crate) async fn create(
         prompt_tokens: completions.prepared.prompt_tokens(),
         texts_per_prompt: completions.texts_per_prompt,
     };
-    exchange.answers(&head.model, &head.id, completions.stream.is_some());
+    let streamed = completions.stream.is_some();
+    exchange.answers(&head.model, &head.id, streamed, head.prompt_tokens);
     let answer = completions.prepared.start(&server, &exchange)?;
     let choices = completions.choices;
     match completions.stream {

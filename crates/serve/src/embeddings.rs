@@ -36,7 +36,7 @@ pub(crate) async fn create(
     let for_task = server.clone();
     let Prepared { inputs, encoding } = blocking(move || prepare(&for_task, &body)).await?;
     let prompt_tokens = inputs.iter().map(Vec::len).sum();
-    exchange.answers(&server.model().id, "", false);
+    exchange.answers(&server.model().id, "", false, prompt_tokens);
     let mut vectors = Vec::with_capacity(inputs.len());
     for inputs in inputs.chunks(INPUTS_AT_A_TIME.min(server.engine().requests_max())) {
         vectors.extend(embed(&server, &exchange, inputs).await?);

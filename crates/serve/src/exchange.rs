@@ -101,13 +101,20 @@ impl Exchange {
         generation.choices = requests.len();
     }
 
-    /// `model` is to write the answer named `answer`, in pieces if it is streamed.
-    pub(crate) fn answers(&self, model: &str, answer: &str, streamed: bool) {
+    /// `model` is to write the answer named `answer`, in pieces if it is streamed, to prompts of so
+    /// many tokens.
+    pub(crate) fn answers(&self, model: &str, answer: &str, streamed: bool, prompt_tokens: usize) {
         let mut facts = self.0.facts();
         let generation = facts.generation.get_or_insert_default();
         generation.model = model.to_owned();
         generation.answer = answer.to_owned();
         generation.streamed = streamed;
+        generation.prompt_tokens = prompt_tokens;
+    }
+
+    /// The model is asked again, with a prompt of so many tokens.
+    pub(crate) fn asked_again(&self, prompt_tokens: usize) {
+        self.0.facts().generation.get_or_insert_default().prompt_tokens += prompt_tokens;
     }
 
     /// What the model is told, by roles; only for an observer that wants it.
@@ -139,7 +146,6 @@ impl Exchange {
     pub(crate) fn choice_finished(&self, reason: &FinishReason, usage: &Usage) {
         let mut facts = self.0.facts();
         let generation = facts.generation.get_or_insert_default();
-        generation.prompt_tokens = generation.prompt_tokens.max(usage.prompt_tokens);
         generation.cached_tokens = generation.cached_tokens.max(usage.cached_tokens);
         generation.generated_tokens += usage.generated_tokens;
         generation.queued = generation.queued.max(usage.queued);

@@ -60,7 +60,7 @@ pub(crate) async fn create(
         model: server.model().id.clone(),
         prompt_tokens: prepared.prompt_tokens(),
     };
-    exchange.answers(&head.model, &head.id, stream);
+    exchange.answers(&head.model, &head.id, stream, head.prompt_tokens);
     let answer = prepared.start(&server, &exchange)?;
     if stream {
         return Ok(streamed::respond(&server, head, answer));

@@ -77,7 +77,7 @@ pub struct Generation {
     pub seed: Option<u64>,
     /// Stop strings.
     pub stop: Vec<String>,
-    /// Tokens of the prompt; of the longest, if there were several.
+    /// Tokens of the prompt, which counts once for all choices; of all prompts, if there were several.
     pub prompt_tokens: usize,
     /// Of these, not read because the cache held them.
     pub cached_tokens: usize,

@@ -10,16 +10,17 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use phial_openai::{
-    InvalidRequest, Item, Message, ResponseObject, ResponsesRequest, Role, SamplingFields,
-    conversation,
+    InvalidRequest, Item, McpListedTool, Message, ResponseObject, ResponsesRequest, Role,
+    SamplingFields, conversation,
 };
 
-use crate::answer::{self, Ask, Input, Prepared};
+use crate::answer::{self, Ask, Input, Offer, Rounds, Wanted};
 use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::chat;
 use crate::clock::unix_seconds;
 use crate::exchange::Exchange;
+use crate::external::ExternalTool;
 use crate::response_store::StoredResponse;
 use crate::sampling::sampling_options;
 use crate::server::Server;
@@ -27,9 +28,13 @@ use draft::Draft;
 
 pub(crate) use stored::{delete, input_items, show};
 
-/// A response that the engine can take.
-struct PreparedResponse {
-    prepared: Prepared,
+/// A response that is asked for.
+struct Asked {
+    ask: Ask,
+    /// Servers whose tools are to be offered.
+    wanted: Vec<Wanted>,
+    /// Those of them whose tools the conversation lists already.
+    listed: Vec<String>,
     response: ResponseObject,
     /// To be stored with it, if it is to be stored.
     input: Option<Vec<Item>>,
@@ -45,16 +50,25 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
     let for_task = server.clone();
-    let asked = blocking(move || prepare(&for_task, &body)).await?;
-    exchange.answers(&server.model().id, &asked.response.id, asked.stream);
-    let draft = Draft::new(asked.response, asked.prepared.prompt_tokens());
-    let mut answer = asked.prepared.start(&server, &exchange)?;
+    let mut asked = blocking(move || read(&for_task, &body)).await?;
+    let Input::Chat { tools, .. } = &mut asked.ask.input else { return Err(ApiError::internal()) };
+    let offer = Offer::gather(&server, &asked.wanted, tools).await?;
+    let lists = offer.as_ref().map(|offer| lists(&server, offer, &asked.listed));
+    let external = offer.map(|offer| (offer, asked.ask.clone()));
+    let (ask, for_task) = (asked.ask, server.clone());
+    let prepared = blocking(move || answer::prepare(&for_task, ask)).await?;
+    let prompt_tokens = prepared.prompt_tokens();
+    exchange.answers(&server.model().id, &asked.response.id, asked.stream, prompt_tokens);
+    let mut draft = Draft::new(asked.response, prompt_tokens);
+    let mut rounds = Rounds::start(&server, &exchange, prepared, external)?;
+    let lists = lists.unwrap_or_default();
     if asked.stream {
-        return Ok(streamed::respond(&server, draft, answer, asked.input));
+        return Ok(streamed::respond(&server, (draft, lists), rounds, asked.input));
     }
-    let mut draft = draft;
-    while let Some((_, event)) = answer.next().await? {
-        draft.take(&server, event);
+    draft.list(lists);
+    while let Some((_, step)) = rounds.next().await? {
+        draft.read_on(rounds.later_prompt_tokens());
+        draft.step(&server, step);
     }
     store(&server, draft.response(), asked.input);
     Ok(Json(draft.into_response()).into_response())
@@ -67,25 +81,50 @@ fn store(server: &Server, response: &ResponseObject, input: Option<Vec<Item>>) {
     }
 }
 
-/// Reads, checks and tokenises a body. Takes time in proportion to its length.
-fn prepare(server: &Server, body: &[u8]) -> Result<PreparedResponse, ApiError> {
+/// Items that list the tools of servers, but for those that are `known`.
+fn lists(server: &Server, offer: &Offer, known: &[String]) -> Vec<Item> {
+    let new = offer.lists().iter().filter(|(label, _)| !known.contains(label));
+    let item = |(label, tools): &(String, Vec<ExternalTool>)| Item::McpListTools {
+        id: server.ids().next("mcpl_"),
+        server_label: label.clone(),
+        tools: tools.iter().map(listed).collect(),
+        error: None,
+    };
+    new.map(item).collect()
+}
+
+fn listed(tool: &ExternalTool) -> McpListedTool {
+    McpListedTool {
+        name: tool.name.clone(),
+        description: tool.description.clone(),
+        input_schema: tool.parameters.clone(),
+        annotations: None,
+    }
+}
+
+/// Reads and checks a body. Takes time in proportion to its length.
+fn read(server: &Server, body: &[u8]) -> Result<Asked, ApiError> {
     let mut asked = ResponsesRequest::from_json(body)?;
     server.check_model(&asked.model)?;
     for item in &mut asked.input {
         item.name_by(|prefix| server.ids().next(prefix));
     }
-    let ask = ask(server, &asked)?;
+    let (ask, listed) = ask(server, &asked)?;
+    let wanted = asked.tools.servers.iter().map(chat::wanted).collect();
     let id = server.ids().next("resp_");
     let model = server.model().id.clone();
-    Ok(PreparedResponse {
-        prepared: answer::prepare(server, ask)?,
+    Ok(Asked {
+        ask,
+        wanted,
+        listed,
         response: ResponseObject::new(id, unix_seconds(), model, &asked),
         input: asked.store.then_some(asked.input),
         stream: asked.stream,
     })
 }
 
-fn ask(server: &Server, asked: &ResponsesRequest) -> Result<Ask, ApiError> {
+/// What is asked of the model, and whose tools the conversation lists.
+fn ask(server: &Server, asked: &ResponsesRequest) -> Result<(Ask, Vec<String>), ApiError> {
     let earlier = match &asked.previous_response_id {
         None => Vec::new(),
         Some(id) => {
@@ -94,6 +133,11 @@ fn ask(server: &Server, asked: &ResponsesRequest) -> Result<Ask, ApiError> {
         }
     };
     let mut messages = conversation(earlier.iter().chain(&asked.input))?;
+    let listed = earlier.iter().chain(&asked.input).filter_map(|item| match item {
+        Item::McpListTools { server_label, .. } => Some(server_label.clone()),
+        _ => None,
+    });
+    let listed = listed.collect();
     if let Some(instructions) = &asked.instructions {
         messages.insert(0, system(instructions.clone()));
     }
@@ -108,7 +152,7 @@ fn ask(server: &Server, asked: &ResponsesRequest) -> Result<Ask, ApiError> {
         top_p: asked.top_p,
         ..SamplingFields::default()
     };
-    Ok(Ask {
+    let ask = Ask {
         input: Input::Chat {
             messages: messages.into_iter().map(chat::message).collect(),
             tools: chat::tools(asked.tools.clone()),
@@ -122,7 +166,8 @@ fn ask(server: &Server, asked: &ResponsesRequest) -> Result<Ask, ApiError> {
         format: asked.format.clone(),
         ignore_eos: false,
         prediction: String::new(),
-    })
+    };
+    Ok((ask, listed))
 }
 
 fn system(content: String) -> Message {

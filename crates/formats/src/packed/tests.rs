@@ -37,7 +37,7 @@ impl Place {
     }
 
     fn write(&self, matrices: &[(PackedInfo, Vec<u8>)]) {
-        let mut writer = PackedWriter::create(&self.path(), &self.wanted()).unwrap();
+        let mut writer = PackedWriter::create(&self.path(), &self.wanted(), 0).unwrap();
         for (info, bytes) in matrices {
             assert_eq!(*writer.append(info, bytes).unwrap(), bytes[..]);
         }
@@ -208,9 +208,9 @@ proptest! {
 #[test]
 fn one_writer_at_a_time_and_nothing_by_halves() {
     let place = Place::new();
-    let mut first = PackedWriter::create(&place.path(), &place.wanted()).unwrap();
+    let mut first = PackedWriter::create(&place.path(), &place.wanted(), 0).unwrap();
     first.append(&info("a", 1), &[1; 100]).unwrap();
-    let second = PackedWriter::create(&place.path(), &place.wanted()).map(|_| ());
+    let second = PackedWriter::create(&place.path(), &place.wanted(), 0).map(|_| ());
     assert!(matches!(second, Err(Error::Busy { .. })), "{second:?}");
     assert!(!place.path().exists());
     drop(first);
@@ -220,7 +220,7 @@ fn one_writer_at_a_time_and_nothing_by_halves() {
     place.write(&small());
     fs::remove_file(place.path()).unwrap();
     fs::create_dir_all(place.path().join("something")).unwrap();
-    let writer = PackedWriter::create(&place.path(), &place.wanted()).unwrap();
+    let writer = PackedWriter::create(&place.path(), &place.wanted(), 0).unwrap();
     writer.finish().unwrap_err();
     assert!(place.path().join("something").is_dir());
     assert_eq!(place.names().len(), 1);
@@ -242,11 +242,19 @@ fn what_is_of_no_use_is_swept() {
     assert_eq!(place.names().len(), 4, "{:?}", place.names());
     assert!(place.path().exists());
     // A part that is being written stays, and so does what was packed from files that are there.
-    let writer = PackedWriter::create(&place.path(), &place.wanted()).unwrap();
+    let writer = PackedWriter::create(&place.path(), &place.wanted(), 0).unwrap();
     assert_eq!(sweep(&place.packed()), 0);
     writer.finish().unwrap();
     fs::remove_file(place.folder.path().join("model")).unwrap();
     assert_eq!(sweep(&place.packed()), 1);
     assert!(!place.path().exists());
     assert_eq!(sweep(&place.folder.path().join("nowhere")), 0);
+}
+
+#[test]
+fn a_file_that_the_disk_has_no_room_for_is_not_begun() {
+    let place = Place::new();
+    let refused = PackedWriter::create(&place.path(), &place.wanted(), 1 << 60).map(|_| ());
+    assert!(matches!(refused, Err(Error::Room { .. })), "{refused:?}");
+    assert_eq!(place.names(), [""; 0]);
 }

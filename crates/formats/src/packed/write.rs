@@ -10,6 +10,7 @@ use super::{ALIGNMENT, PIECE_BYTES, PackedInfo, Wanted};
 use crate::Error;
 use crate::aside::Aside;
 use crate::map::map_written;
+use crate::room;
 
 /// A file of packed weights in the making. It appears at its place when it is finished, in the
 /// stead of what was there; dropped before, it leaves nothing.
@@ -25,13 +26,14 @@ pub struct PackedWriter {
 }
 
 impl PackedWriter {
-    /// Begins the file at `path` ([`Wanted::path`]); makes its folder.
+    /// Begins the file at `path` ([`Wanted::path`]), of about so many bytes; makes its folder.
     ///
     /// # Errors
-    /// When the system refuses; [`Error::Busy`] while another process makes the same file.
-    pub fn create(path: &Path, wanted: &Wanted) -> Result<Self, Error> {
+    /// When the system refuses; [`Error::Room`] when the disk has no room for it; [`Error::Busy`] while another process makes the same file.
+    pub fn create(path: &Path, wanted: &Wanted, bytes: u64) -> Result<Self, Error> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+            room::require(folder, bytes)?;
         }
         let mut aside = Aside::create(path)?;
         // The header is filled in when everything else is there.

@@ -9,10 +9,7 @@ use crate::chat::tools::Tools;
 use crate::chat::unsupported;
 use crate::error::InvalidRequest;
 use crate::fields::Fields;
-use crate::sampling::{
-    self, LABELS, SamplingFields, StreamOptions, check_labels, read_logit_bias,
-    read_repetition_penalty, read_stop, read_stream, read_top_k,
-};
+use crate::sampling::{self, LABELS, SamplingFields, StreamOptions, check_labels, read_stream};
 
 /// A chat request, checked. Numbers are within the ranges of the official API; `None` leaves the
 /// choice to the server.
@@ -26,28 +23,10 @@ pub struct ChatRequest {
     pub tools: Tools,
     /// Most tokens to generate per choice, at least 1.
     pub tokens_max: Option<usize>,
-    /// `0..=2`
-    pub temperature: Option<f32>,
-    /// `0..=1`
-    pub top_p: Option<f32>,
-    /// Extension; `Some(0)` is off.
-    pub top_k: Option<usize>,
-    /// Extension, `0..=1`.
-    pub min_p: Option<f32>,
-    /// Extension, above 0 and at most 100.
-    pub repetition_penalty: Option<f32>,
-    /// `-2..=2`
-    pub presence_penalty: Option<f32>,
-    /// `-2..=2`
-    pub frequency_penalty: Option<f32>,
-    /// Token ids and what is added to their logits, `-100..=100`.
-    pub logit_bias: Vec<(u32, f32)>,
-    /// For the same answer again.
-    pub seed: Option<i64>,
+    /// How tokens are chosen, and where the answer ends.
+    pub sampling: SamplingFields,
     /// How many choices, `1..=128`.
     pub choices: usize,
-    /// At most 4, none empty.
-    pub stop: Vec<String>,
     /// Report log-probabilities, with this many alternatives, `0..=20`.
     pub logprobs: Option<usize>,
     /// What the answer is expected to be like, at least in parts; empty: nothing is expected.
@@ -56,8 +35,6 @@ pub struct ChatRequest {
     pub format: Option<AnswerFormat>,
     /// Answer chunk by chunk.
     pub stream: Option<StreamOptions>,
-    /// Extension: go on after the end of the turn.
-    pub ignore_eos: bool,
 }
 
 /// Fields that are read here.
@@ -119,22 +96,12 @@ impl ChatRequest {
             messages,
             tools: Tools::read(&fields)?,
             tokens_max: read_tokens_max(&fields)?,
-            temperature: fields.decimal("temperature", 0.0..=2.0)?,
-            top_p: fields.decimal("top_p", 0.0..=1.0)?,
-            top_k: read_top_k(&fields)?,
-            min_p: fields.decimal("min_p", 0.0..=1.0)?,
-            repetition_penalty: read_repetition_penalty(&fields)?,
-            presence_penalty: fields.decimal("presence_penalty", -2.0..=2.0)?,
-            frequency_penalty: fields.decimal("frequency_penalty", -2.0..=2.0)?,
-            logit_bias: read_logit_bias(&fields)?,
-            seed: fields.integer("seed", i64::MIN..=i64::MAX)?,
+            sampling: SamplingFields::read(&fields)?,
             choices: fields.integer("n", 1..=Self::CHOICES_MAX)?.unwrap_or(1) as usize,
-            stop: read_stop(&fields)?,
             logprobs: read_logprobs(&fields)?,
             prediction: read_prediction(&fields)?,
             format: AnswerFormat::read(&fields)?,
             stream: read_stream(&fields)?,
-            ignore_eos: fields.boolean("ignore_eos")?.unwrap_or(false),
         })
     }
 }

@@ -88,14 +88,7 @@ impl Tools {
         for (index, value) in given.iter().enumerate() {
             let path = format!("{}[{index}]", fields.path("tools"));
             if value.get("type").is_some_and(|kind| kind == "mcp") {
-                let server = McpServer::read(value, &path)?;
-                if servers.iter().any(|other| other.label == server.label) {
-                    return Err(InvalidRequest::value(
-                        format!("{path}.server_label"),
-                        format_args!("'{}' is given twice.", server.label),
-                    ));
-                }
-                servers.push(server);
+                servers.push(McpServer::read(&Fields::of(value, path)?, &servers)?);
                 continue;
             }
             let tool = FunctionTool::read(value, &path)?;
@@ -114,10 +107,14 @@ impl Tools {
 }
 
 impl McpServer {
-    fn read(value: &Value, path: &str) -> Result<Self, InvalidRequest> {
-        let server = Fields::of(value, path)?;
+    /// Reads a server that is none of `others`.
+    pub(crate) fn read(server: &Fields<'_>, others: &[Self]) -> Result<Self, InvalidRequest> {
         server.required("server_label")?;
         let label = server.string("server_label")?.unwrap_or_default().to_owned();
+        if others.iter().any(|other| other.label == label) {
+            let problem = format_args!("'{label}' is given twice.");
+            return Err(InvalidRequest::value(server.path("server_label"), problem));
+        }
         // A request must not make this server speak to whom it likes.
         for name in ["server_url", "connector_id", "tunnel_id", "authorization", "headers"] {
             if server.get(name).is_some() {
@@ -125,6 +122,11 @@ impl McpServer {
                     server.path(name),
                     "servers of the configuration, named by 'server_label'",
                 ));
+            }
+        }
+        for name in ["allowed_callers", "defer_loading", "server_description"] {
+            if server.get(name).is_some() {
+                return Err(InvalidRequest::unsupported(server.path(name)));
             }
         }
         server.known(&[&["allowed_tools", "require_approval", "server_label", "type"]])?;
@@ -141,7 +143,7 @@ impl McpServer {
                 }
                 read_names(&filter, "tool_names")?
             }
-            _ => read_names(&server, "allowed_tools")?,
+            _ => read_names(server, "allowed_tools")?,
         };
         Ok(Self { label, allowed: names })
     }

@@ -76,6 +76,27 @@ pub enum ResponseEvent {
         name: String,
         arguments: String,
     },
+    /// Tools of a server are asked for.
+    #[serde(rename = "response.mcp_list_tools.in_progress")]
+    McpListToolsInProgress { item_id: String, output_index: usize },
+    /// They are there.
+    #[serde(rename = "response.mcp_list_tools.completed")]
+    McpListToolsCompleted { item_id: String, output_index: usize },
+    /// A tool of a server is run.
+    #[serde(rename = "response.mcp_call.in_progress")]
+    McpCallInProgress { item_id: String, output_index: usize },
+    /// With these arguments.
+    #[serde(rename = "response.mcp_call_arguments.delta")]
+    McpCallArgumentsDelta { item_id: String, output_index: usize, delta: String },
+    /// These are all of them.
+    #[serde(rename = "response.mcp_call_arguments.done")]
+    McpCallArgumentsDone { item_id: String, output_index: usize, arguments: String },
+    /// The tool gave something.
+    #[serde(rename = "response.mcp_call.completed")]
+    McpCallCompleted { item_id: String, output_index: usize },
+    /// The tool gave nothing.
+    #[serde(rename = "response.mcp_call.failed")]
+    McpCallFailed { item_id: String, output_index: usize },
     /// An item is complete.
     #[serde(rename = "response.output_item.done")]
     OutputItemDone { output_index: usize, item: Item },
@@ -103,6 +124,13 @@ impl ResponseEvent {
             Self::ContentPartDone { .. } => "response.content_part.done",
             Self::FunctionCallArgumentsDelta { .. } => "response.function_call_arguments.delta",
             Self::FunctionCallArgumentsDone { .. } => "response.function_call_arguments.done",
+            Self::McpListToolsInProgress { .. } => "response.mcp_list_tools.in_progress",
+            Self::McpListToolsCompleted { .. } => "response.mcp_list_tools.completed",
+            Self::McpCallInProgress { .. } => "response.mcp_call.in_progress",
+            Self::McpCallArgumentsDelta { .. } => "response.mcp_call_arguments.delta",
+            Self::McpCallArgumentsDone { .. } => "response.mcp_call_arguments.done",
+            Self::McpCallCompleted { .. } => "response.mcp_call.completed",
+            Self::McpCallFailed { .. } => "response.mcp_call.failed",
             Self::OutputItemDone { .. } => "response.output_item.done",
             Self::Completed { .. } => "response.completed",
             Self::Incomplete { .. } => "response.incomplete",

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::mcp::{self, McpCallStatus, McpListedTool};
 use crate::chat::logprobs::TokenLogprob;
 use crate::chat::message::{Message, Role};
 use crate::chat::tools::ToolCall;
@@ -47,6 +48,36 @@ pub enum Item {
         call_id: String,
         /// What it gave.
         output: String,
+    },
+    /// The tools of a server that the model may call.
+    McpListTools {
+        /// `mcpl_…`
+        id: String,
+        /// The server.
+        server_label: String,
+        /// Its tools.
+        tools: Vec<McpListedTool>,
+        /// Always `None`: without a list there is no response.
+        error: Option<String>,
+    },
+    /// A call of such a tool, which this server ran.
+    McpCall {
+        /// `mcp_…`
+        id: String,
+        /// How far it is.
+        status: McpCallStatus,
+        /// The server of the tool.
+        server_label: String,
+        /// The tool.
+        name: String,
+        /// JSON as text.
+        arguments: String,
+        /// What it gave.
+        output: Option<String>,
+        /// Why it gave nothing.
+        error: Option<Value>,
+        /// Always `None`: nobody is asked.
+        approval_request_id: Option<String>,
     },
 }
 
@@ -107,7 +138,9 @@ impl Item {
         match self {
             Self::Message { id, .. }
             | Self::FunctionCall { id, .. }
-            | Self::FunctionCallOutput { id, .. } => id,
+            | Self::FunctionCallOutput { id, .. }
+            | Self::McpListTools { id, .. }
+            | Self::McpCall { id, .. } => id,
         }
     }
 
@@ -117,6 +150,8 @@ impl Item {
             Self::Message { id, .. } => ("msg_", id),
             Self::FunctionCall { id, .. } => ("fc_", id),
             Self::FunctionCallOutput { id, .. } => ("fco_", id),
+            Self::McpListTools { id, .. } => ("mcpl_", id),
+            Self::McpCall { id, .. } => ("mcp_", id),
         };
         if id.is_empty() {
             *id = name(prefix);
@@ -151,13 +186,15 @@ impl Item {
                     (required_text(&fields, "call_id")?, read_texts(&fields, "output")?.join("\n"));
                 Ok(Some(Self::FunctionCallOutput { id, status, call_id, output }))
             }
+            "mcp_list_tools" => mcp::read_list(&fields, id).map(Some),
+            "mcp_call" => mcp::read_call(&fields, id).map(Some),
             // Thoughts of an earlier turn.
             "reasoning" => Ok(None),
             other => Err(InvalidRequest::value(
                 fields.path("type"),
                 format_args!(
                     "'{other}'. Supported values are: 'message', 'function_call', \
-                     'function_call_output' and 'reasoning'."
+                     'function_call_output', 'mcp_list_tools', 'mcp_call' and 'reasoning'."
                 ),
             )),
         }
@@ -240,13 +277,16 @@ pub fn conversation<'a>(
                 messages.push(turn(role, texts.join("\n")));
             }
             Item::FunctionCall { call_id, name, arguments, .. } => {
-                if messages.last().is_none_or(|last| last.role != Role::Assistant) {
-                    messages.push(turn(Role::Assistant, String::new()));
-                }
-                if let Some(last) = messages.last_mut() {
-                    let call = ToolCall::new(call_id.clone(), name.clone(), arguments.clone());
-                    last.tool_calls.push(call);
-                }
+                let call = ToolCall::new(call_id.clone(), name.clone(), arguments.clone());
+                push_call(&mut messages, call);
+            }
+            // The model is told anew what it may call.
+            Item::McpListTools { .. } => {}
+            Item::McpCall { id, name, arguments, output, error, .. } => {
+                let call = ToolCall::new(id.clone(), name.clone(), arguments.clone());
+                push_call(&mut messages, call);
+                let result = turn(Role::Tool, mcp::result(output.as_ref(), error.as_ref()));
+                messages.push(Message { tool_call_id: Some(id.clone()), ..result });
             }
             Item::FunctionCallOutput { call_id, output, .. } => {
                 let mut calls = messages.iter().flat_map(|message| &message.tool_calls);
@@ -262,4 +302,17 @@ pub fn conversation<'a>(
         }
     }
     Ok(messages)
+}
+
+/// Adds a call to the turn of the model, which begins with it if the last turn is another's.
+fn push_call(messages: &mut Vec<Message>, call: ToolCall) {
+    match messages.last_mut() {
+        Some(last) if last.role == Role::Assistant => last.tool_calls.push(call),
+        _ => messages.push(Message {
+            role: Role::Assistant,
+            content: String::new(),
+            tool_calls: vec![call],
+            tool_call_id: None,
+        }),
+    }
 }

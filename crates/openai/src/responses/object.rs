@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::item::Item;
+use super::mcp;
 use super::request::ResponsesRequest;
-use crate::chat::tools::FunctionTool;
+use crate::chat::tools::{FunctionTool, Tools};
 
 /// A response, whole or on its way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -86,13 +87,17 @@ impl ResponseObject {
             temperature: asked.temperature.unwrap_or(1.0),
             text: json!({ "format": asked.text_format }),
             tool_choice: asked.tool_choice.clone(),
-            tools: asked.tools.list.iter().map(tool).collect(),
+            tools: tools(&asked.tools),
             top_logprobs: asked.logprobs.unwrap_or(0),
             top_p: asked.top_p.unwrap_or(1.0),
             truncation: "disabled",
             usage: None,
         }
     }
+}
+
+fn tools(tools: &Tools) -> Vec<Value> {
+    tools.list.iter().map(tool).chain(tools.servers.iter().map(mcp::shown)).collect()
 }
 
 fn tool(tool: &FunctionTool) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::chat::tools::{FunctionTool, ToolChoice, Tools, check_name};
+use crate::chat::tools::{FunctionTool, McpServer, ToolChoice, Tools, check_name};
 use crate::error::InvalidRequest;
 use crate::fields::{Fields, type_name};
 
@@ -14,8 +14,13 @@ pub(super) fn read_tools(fields: &Fields<'_>) -> Result<Tools, InvalidRequest> {
         return Err(InvalidRequest::value("tools", problem));
     }
     let mut list: Vec<FunctionTool> = Vec::with_capacity(given.len());
+    let mut servers: Vec<McpServer> = Vec::new();
     for (index, tool) in given.iter().enumerate() {
         let fields = Fields::of(tool, format!("tools[{index}]"))?;
+        if fields.get("type").is_some_and(|kind| kind == "mcp") {
+            servers.push(McpServer::read(&fields, &servers)?);
+            continue;
+        }
         let tool = read_tool(&fields)?;
         if list.iter().any(|other| other.name == tool.name) {
             let problem = format_args!("another tool is called '{}' as well.", tool.name);
@@ -23,15 +28,18 @@ pub(super) fn read_tools(fields: &Fields<'_>) -> Result<Tools, InvalidRequest> {
         }
         list.push(tool);
     }
-    let (choice, allowed) = read_choice(fields, &list)?;
+    let (choice, allowed) = read_choice(fields, &list, list.is_empty() && servers.is_empty())?;
     let parallel = fields.boolean("parallel_tool_calls")?.unwrap_or(true);
-    Ok(Tools { list, servers: Vec::new(), choice, allowed, parallel })
+    Ok(Tools { list, servers, choice, allowed, parallel })
 }
 
 fn read_tool(fields: &Fields<'_>) -> Result<FunctionTool, InvalidRequest> {
     fields.required("type")?;
     if fields.string("type")? != Some("function") {
-        return Err(InvalidRequest::unsupported_beyond(fields.path("type"), "'function'"));
+        return Err(InvalidRequest::unsupported_beyond(
+            fields.path("type"),
+            "'function' and 'mcp'",
+        ));
     }
     fields.known(&[&["description", "name", "parameters", "strict", "type"]])?;
     fields.required("name")?;
@@ -55,7 +63,11 @@ fn read_tool(fields: &Fields<'_>) -> Result<FunctionTool, InvalidRequest> {
 
 type Choice = (ToolChoice, Option<Vec<String>>);
 
-fn read_choice(fields: &Fields<'_>, list: &[FunctionTool]) -> Result<Choice, InvalidRequest> {
+fn read_choice(
+    fields: &Fields<'_>,
+    list: &[FunctionTool],
+    nothing_offered: bool,
+) -> Result<Choice, InvalidRequest> {
     let choice = match fields.get("tool_choice") {
         None => return Ok((ToolChoice::Auto, None)),
         Some(Value::String(mode)) => match mode.as_str() {
@@ -71,7 +83,7 @@ fn read_choice(fields: &Fields<'_>, list: &[FunctionTool]) -> Result<Choice, Inv
         },
         Some(value) => read_choice_object(&Fields::of(value, "tool_choice")?, list)?,
     };
-    if list.is_empty() {
+    if nothing_offered {
         return Err(InvalidRequest::value("tool_choice", "only allowed when 'tools' are given."));
     }
     Ok(choice)
@@ -115,6 +127,9 @@ fn read_choice_object(
 }
 
 fn read_name(fields: &Fields<'_>, list: &[FunctionTool]) -> Result<String, InvalidRequest> {
+    if fields.get("type").is_some_and(|kind| kind != "function") {
+        return Err(InvalidRequest::unsupported_beyond(fields.path("type"), "'function'"));
+    }
     fields.required("name")?;
     let name = fields.string("name")?.unwrap_or_default();
     if list.iter().any(|tool| tool.name == name) {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::tools::{Tool, Tools};
 use crate::api_error::ApiError;
-use crate::external::ExternalTools;
+use crate::external::{ExternalTool, ExternalTools};
 use crate::limits::Limits;
 use crate::server::Server;
 
@@ -27,6 +27,7 @@ pub(crate) struct Offer {
     source: Arc<dyn ExternalTools>,
     limits: Limits,
     entries: Vec<Entry>,
+    lists: Vec<(String, Vec<ExternalTool>)>,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,8 @@ impl Offer {
             return Err(refuse("this server has no tools of its own.".to_owned()).into());
         };
         let limits = server.options().limits.clone();
-        let mut offer = Self { source: Arc::clone(source), limits, entries: Vec::new() };
+        let mut offer =
+            Self { source: Arc::clone(source), limits, entries: Vec::new(), lists: Vec::new() };
         for Wanted { server: label, allowed } in wanted {
             if !source.servers().contains(label) {
                 let known = source.servers().join("', '");
@@ -93,10 +95,12 @@ impl Offer {
                 let problem = format!("the server '{label}' has no tool '{missing}'.");
                 return Err(refuse(problem).into());
             }
-            for tool in listed {
-                if allowed.as_ref().is_some_and(|allowed| !allowed.contains(&tool.name)) {
-                    continue;
-                }
+            let is_allowed = |tool: &ExternalTool| {
+                allowed.as_ref().is_none_or(|allowed| allowed.contains(&tool.name))
+            };
+            let offered: Vec<ExternalTool> = listed.into_iter().filter(is_allowed).collect();
+            offer.lists.push((label.clone(), offered.clone()));
+            for tool in offered {
                 let name = api_name(&tool.name);
                 if tools.list.iter().any(|other| other.name == name) {
                     let problem =
@@ -120,6 +124,11 @@ impl Offer {
             return Err(refuse(problem).into());
         }
         Ok(Some(offer))
+    }
+
+    /// The tools of each server, in the order in which they were wanted.
+    pub(crate) fn lists(&self) -> &[(String, Vec<ExternalTool>)] {
+        &self.lists
     }
 
     /// Whether the model calls an external tool by this name.

@@ -31,6 +31,8 @@ pub(crate) struct Rounds {
 pub(crate) enum Step {
     /// As without rounds; the usage at the end counts all tokens generated.
     Event(Event),
+    /// The server runs a tool; what it gives follows, in the order of these steps.
+    ExternalBegin(ExternalCall),
     /// The server ran a tool.
     External(ExternalCall),
 }
@@ -121,6 +123,7 @@ impl Rounds {
                 })??;
                 self.ready.extend(calls.into_iter().map(|call| (0, Step::External(call))));
                 self.later_prompt_tokens += prepared.prompt_tokens();
+                self.exchange.asked_again(prepared.prompt_tokens());
                 self.external.iter_mut().for_each(|external| external.ask = ask.clone());
                 self.answer = Some(prepared.start(&self.server, &self.exchange)?);
                 continue;
@@ -131,7 +134,8 @@ impl Rounds {
                 None => return Ok(Some((index, Step::Event(event)))),
                 Some(external) => match external.take(&self.server, event) {
                     Next::Steps(steps) => self.ready.extend(steps.into_iter().map(|s| (index, s))),
-                    Next::Round(working) => {
+                    Next::Round(steps, working) => {
+                        self.ready.extend(steps.into_iter().map(|step| (index, step)));
                         self.answer = None;
                         self.working = Some(working);
                     }
@@ -144,7 +148,8 @@ impl Rounds {
 /// What follows an event.
 enum Next {
     Steps(Vec<Step>),
-    Round(Working),
+    /// Calls that begin, and all of them at work.
+    Round(Vec<Step>, Working),
 }
 
 impl External {
@@ -182,16 +187,16 @@ impl External {
             _ if self.client_calls > 0 => "calls of the client's tools stand beside it",
             _ if self.rounds_left == 0 => "the model has called tools too often",
             _ if room == Some(0) => "no tokens are left for an answer",
-            _ => return Next::Round(self.work(server)),
+            _ => return self.work(server),
         };
         let calls = std::mem::take(&mut self.calls);
         let mut steps: Vec<Step> = calls
             .into_iter()
             .map(|(name, arguments)| {
                 let id = server.ids().next("mcp_");
-                let call = self.offer.refuse(id, &name, arguments, &format!("not run: {refusal}"));
-                Step::External(call)
+                self.offer.refuse(id, &name, arguments, &format!("not run: {refusal}"))
             })
+            .flat_map(|call| [Step::ExternalBegin(call.clone()), Step::External(call)])
             .collect();
         let end = if self.client_calls > 0 { end } else { End::Length };
         steps.push(Step::Event(finished(end)));
@@ -199,20 +204,27 @@ impl External {
     }
 
     /// Runs the calls of this round and prepares the next.
-    fn work(&mut self, server: &Server) -> Working {
+    fn work(&mut self, server: &Server) -> Next {
         self.rounds_left -= 1;
         let calls = std::mem::take(&mut self.calls);
+        let begun: Vec<ExternalCall> = calls
+            .iter()
+            .map(|(name, arguments)| {
+                let id = server.ids().next("mcp_");
+                self.offer.refuse(id, name, arguments.clone(), "it is running")
+            })
+            .collect();
+        let steps = begun.iter().cloned().map(Step::ExternalBegin).collect();
         let text = std::mem::take(&mut self.text);
         let offer = Arc::clone(&self.offer);
         let mut ask = self.ask.clone();
         let tokens_max = ask.tokens_max.map(|max| max.saturating_sub(self.generated_tokens));
         let last = self.rounds_left == 0;
         let server = server.clone();
-        Working(tokio::spawn(async move {
+        let working = Working(tokio::spawn(async move {
             let mut done = Vec::with_capacity(calls.len());
-            for (name, arguments) in &calls {
-                let id = server.ids().next("mcp_");
-                done.push(offer.run(id, name, arguments.clone()).await);
+            for ((name, arguments), call) in calls.iter().zip(begun) {
+                done.push(offer.run(call.id, name, arguments.clone()).await);
             }
             if let Input::Chat { messages, tools } = &mut ask.input {
                 messages.extend(turns(text, &calls, &done));
@@ -224,7 +236,8 @@ impl External {
                 .await
                 .map_err(|_| ApiError::internal())??;
             Ok((ask, prepared, done))
-        }))
+        }));
+        Next::Round(steps, working)
     }
 }
 

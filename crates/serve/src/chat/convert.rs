@@ -1,11 +1,11 @@
 //! From the wire to an ask.
 
-use phial_engine::SamplingOptions;
 use phial_openai::{ChatRequest, InvalidRequest, StreamOptions};
 use phial_text::{Message, ToolCall};
 
 use crate::answer::{Ask, Input, Tool, ToolChoice, Tools, Wanted};
 use crate::api_error::ApiError;
+use crate::sampling::sampling_options;
 use crate::server::Server;
 
 /// A chat that was read.
@@ -37,18 +37,13 @@ pub(super) fn read(server: &Server, body: &[u8]) -> Result<Chat, ApiError> {
     let logprobs = chat.logprobs.is_some();
     let stream = chat.stream;
     let tools = !chat.tools.list.is_empty() || !chat.tools.servers.is_empty();
-    let wanted = chat
-        .tools
-        .servers
-        .iter()
-        .map(|wanted| Wanted { server: wanted.label.clone(), allowed: wanted.allowed.clone() })
-        .collect();
+    let wanted = chat.tools.servers.iter().map(wanted).collect();
     Ok(Chat { ask: ask(chat), wanted, logprobs, tools, stream })
 }
 
 /// What a chat asks for.
 pub(crate) fn ask(chat: ChatRequest) -> Ask {
-    let sampling = sampling_options(&chat);
+    let sampling = sampling_options(&chat.sampling);
     let messages = chat.messages.into_iter().map(message).collect();
     Ask {
         input: Input::Chat { messages, tools: tools(chat.tools) },
@@ -56,10 +51,10 @@ pub(crate) fn ask(chat: ChatRequest) -> Ask {
         tokens_max: chat.tokens_max,
         sampling,
         choices: chat.choices,
-        stop: chat.stop,
+        stop: chat.sampling.stop,
         logprobs: chat.logprobs,
         format: chat.format,
-        ignore_eos: chat.ignore_eos,
+        ignore_eos: chat.sampling.ignore_eos,
         prediction: chat.prediction,
     }
 }
@@ -76,6 +71,11 @@ pub(crate) fn message(message: phial_openai::Message) -> Message {
         tool_call_id: message.tool_call_id,
         ..Message::new(message.role.name(), message.content)
     }
+}
+
+/// A server of tools that a request asks for.
+pub(crate) fn wanted(server: &phial_openai::McpServer) -> Wanted {
+    Wanted { server: server.label.clone(), allowed: server.allowed.clone() }
 }
 
 /// What a request offers.
@@ -96,20 +96,5 @@ pub(crate) fn tools(tools: phial_openai::Tools) -> Tools {
         },
         allowed: tools.allowed,
         parallel: tools.parallel,
-    }
-}
-
-fn sampling_options(chat: &ChatRequest) -> SamplingOptions {
-    let default = SamplingOptions::default();
-    SamplingOptions {
-        temperature: chat.temperature.unwrap_or(default.temperature),
-        top_k: chat.top_k.unwrap_or(default.top_k),
-        top_p: chat.top_p.unwrap_or(default.top_p),
-        min_p: chat.min_p.unwrap_or(default.min_p),
-        repetition_penalty: chat.repetition_penalty.unwrap_or(default.repetition_penalty),
-        presence_penalty: chat.presence_penalty.unwrap_or(default.presence_penalty),
-        frequency_penalty: chat.frequency_penalty.unwrap_or(default.frequency_penalty),
-        logit_bias: chat.logit_bias.clone(),
-        seed: chat.seed.map(|seed| seed as u64),
     }
 }

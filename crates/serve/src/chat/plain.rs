@@ -38,6 +38,7 @@ pub(super) async fn respond(
         let draft = &mut drafts[index];
         let event = match step {
             Step::Event(event) => event,
+            Step::ExternalBegin(_) => continue,
             Step::External(call) => {
                 draft.mcp_calls.push(mcp_call(call));
                 continue;

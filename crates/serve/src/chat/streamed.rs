@@ -1,9 +1,5 @@
 //! An answer in chunks.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{
     ChatChunk, ChoiceLogprobs, ChunkChoice, ChunkUsage, Delta, FinishReason, McpCall, StreamOptions,
@@ -13,7 +9,7 @@ use super::{Head, finish_reason, mcp_call};
 use crate::answer::{Event, Rounds, Step};
 use crate::api_error::ApiError;
 use crate::server::Server;
-use crate::sse;
+use crate::sse::{self, Outbox, Streamed};
 use crate::usage::UsageSum;
 
 /// Answers at once with headers, and with the rest as it comes.
@@ -30,15 +26,13 @@ pub(super) fn respond(
         spoken: vec![Spoken::default(); head_choices],
         include_usage: options.include_usage,
         usage: UsageSum::default(),
-        ready: VecDeque::new(),
-        ended: false,
-        ping_interval: server.options().ping_interval,
     };
+    let mut begun = Outbox::default();
     // Where calls may come, whether content begins is known only with the first piece.
     if !chunks.head.tools {
-        (0..head_choices).for_each(|index| chunks.send_role(index, true));
+        (0..head_choices).for_each(|index| chunks.send_role(index, true, &mut begun));
     }
-    sse::respond(chunks)
+    sse::respond(chunks, begun, server.options().ping_interval)
 }
 
 /// The chunks of an answer. Dropped with the connection, and the answer with it.
@@ -49,10 +43,6 @@ struct Chunks {
     spoken: Vec<Spoken>,
     include_usage: bool,
     usage: UsageSum,
-    /// Events that are yet to be sent.
-    ready: VecDeque<Bytes>,
-    ended: bool,
-    ping_interval: Duration,
 }
 
 /// What has been sent of a choice.
@@ -64,84 +54,92 @@ struct Spoken {
     mcp_calls: usize,
 }
 
-impl sse::Source for Chunks {
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            if self.ended {
-                return None;
-            }
-            match tokio::time::timeout(self.ping_interval, self.rounds.next()).await {
-                Err(_) => return Some(sse::PING),
-                Ok(Ok(Some((index, Step::Event(event))))) => self.take(index, event),
-                Ok(Ok(Some((index, Step::External(call))))) => {
-                    self.send_mcp_call(index, mcp_call(call));
-                }
-                Ok(Ok(None)) => self.end(),
-                Ok(Err(error)) => self.fail(&error),
-            }
+impl Streamed for Chunks {
+    type Step = (usize, Step);
+
+    async fn step(&mut self) -> Result<Option<Self::Step>, ApiError> {
+        self.rounds.next().await
+    }
+
+    fn tell(&mut self, (index, step): Self::Step, out: &mut Outbox) {
+        match step {
+            Step::Event(event) => self.take(index, event, out),
+            Step::ExternalBegin(_) => {}
+            Step::External(call) => self.send_mcp_call(index, mcp_call(call), out),
         }
+    }
+
+    fn finish(&mut self, out: &mut Outbox) {
+        if self.include_usage {
+            let prompt_tokens = self.head.prompt_tokens + self.rounds.later_prompt_tokens();
+            let usage = self.usage.of_prompt(prompt_tokens);
+            self.send_chunk(Vec::new(), ChunkUsage::Known(usage), out);
+        }
+        out.done();
+    }
+
+    fn fail(&mut self, error: &ApiError, out: &mut Outbox) {
+        out.event(serde_json::to_vec(&error.body()));
     }
 }
 
 impl Chunks {
-    fn take(&mut self, index: usize, event: Event) {
+    fn take(&mut self, index: usize, event: Event, out: &mut Outbox) {
         match event {
             Event::Text { text, logprobs } => {
                 let logprobs = self
                     .head
                     .logprobs
                     .then_some(ChoiceLogprobs { content: logprobs, refusal: None });
-                self.send_role(index, true);
-                self.send_piece(index, Delta::Content(text), logprobs, None);
+                self.send_role(index, true, out);
+                self.send_piece(index, Delta::Content(text), (logprobs, None), out);
             }
             Event::CallBegin { id, name } => {
-                self.send_role(index, false);
+                self.send_role(index, false, out);
                 let call = self.spoken[index].calls;
                 self.spoken[index].calls += 1;
-                self.send_piece(index, Delta::Call { index: call, id, name }, None, None);
+                self.send_piece(index, Delta::Call { index: call, id, name }, (None, None), out);
             }
             Event::CallArguments(arguments) => {
                 let call = self.spoken[index].calls.saturating_sub(1);
-                self.send_piece(index, Delta::Arguments { index: call, arguments }, None, None);
+                let delta = Delta::Arguments { index: call, arguments };
+                self.send_piece(index, delta, (None, None), out);
             }
             Event::CallEnd => {}
             Event::Finished { end, usage } => {
-                self.send_role(index, true);
+                self.send_role(index, true, out);
                 self.usage.add(&usage);
-                self.send_piece(index, Delta::End, None, Some(finish_reason(&end)));
+                self.send_piece(index, Delta::End, (None, Some(finish_reason(&end))), out);
             }
         }
     }
 
-    fn send_mcp_call(&mut self, choice: usize, call: McpCall) {
-        self.send_role(choice, false);
+    fn send_mcp_call(&mut self, choice: usize, call: McpCall, out: &mut Outbox) {
+        self.send_role(choice, false, out);
         let index = self.spoken[choice].mcp_calls;
         self.spoken[choice].mcp_calls += 1;
-        self.send_piece(choice, Delta::McpCall { index, call }, None, None);
+        self.send_piece(choice, Delta::McpCall { index, call }, (None, None), out);
     }
 
     /// Sends the first piece, the first time.
-    fn send_role(&mut self, index: usize, content: bool) {
+    fn send_role(&mut self, index: usize, content: bool, out: &mut Outbox) {
         if !std::mem::replace(&mut self.spoken[index].role, true) {
-            self.send_piece(index, Delta::Role { content }, None, None);
+            self.send_piece(index, Delta::Role { content }, (None, None), out);
         }
     }
 
     fn send_piece(
-        &mut self,
+        &self,
         index: usize,
         delta: Delta,
-        logprobs: Option<ChoiceLogprobs>,
-        finish_reason: Option<FinishReason>,
+        (logprobs, finish_reason): (Option<ChoiceLogprobs>, Option<FinishReason>),
+        out: &mut Outbox,
     ) {
         let usage = if self.include_usage { ChunkUsage::Pending } else { ChunkUsage::Absent };
-        self.send_chunk(vec![ChunkChoice { index, delta, logprobs, finish_reason }], usage);
+        self.send_chunk(vec![ChunkChoice { index, delta, logprobs, finish_reason }], usage, out);
     }
 
-    fn send_chunk(&mut self, choices: Vec<ChunkChoice>, usage: ChunkUsage) {
+    fn send_chunk(&self, choices: Vec<ChunkChoice>, usage: ChunkUsage, out: &mut Outbox) {
         let chunk = ChatChunk {
             id: self.head.id.clone(),
             object: ChatChunk::OBJECT,
@@ -151,30 +149,6 @@ impl Chunks {
             choices,
             usage,
         };
-        match serde_json::to_vec(&chunk) {
-            Ok(json) => self.ready.push_back(sse::event(&json)),
-            Err(error) => {
-                tracing::error!(%error, "a chunk has no JSON");
-                self.fail(&ApiError::internal());
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        if self.include_usage {
-            let prompt_tokens = self.head.prompt_tokens + self.rounds.later_prompt_tokens();
-            let usage = self.usage.of_prompt(prompt_tokens);
-            self.send_chunk(Vec::new(), ChunkUsage::Known(usage));
-        }
-        self.ready.push_back(sse::DONE);
-        self.ended = true;
-    }
-
-    /// The status is long sent; clients look for an error among the chunks.
-    fn fail(&mut self, error: &ApiError) {
-        if let Ok(json) = serde_json::to_vec(&error.body()) {
-            self.ready.push_back(sse::event(&json));
-        }
-        self.ended = true;
+        out.event(serde_json::to_vec(&chunk));
     }
 }

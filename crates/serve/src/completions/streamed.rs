@@ -1,9 +1,5 @@
 //! An answer in pieces.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{ChunkUsage, CompletionChoice, StreamOptions};
 
@@ -12,7 +8,7 @@ use super::{Head, Usages};
 use crate::answer::{Answer, Event};
 use crate::api_error::ApiError;
 use crate::server::Server;
-use crate::sse;
+use crate::sse::{self, Outbox, Streamed};
 
 /// Answers at once with headers, and with the rest as it comes.
 pub(super) fn respond(
@@ -23,16 +19,9 @@ pub(super) fn respond(
     options: StreamOptions,
 ) -> Response {
     let usages = Usages::new(&head, choices.len());
-    sse::respond(Pieces {
-        head,
-        choices,
-        answer,
-        include_usage: options.include_usage,
-        usages,
-        ready: VecDeque::new(),
-        ended: false,
-        ping_interval: server.options().ping_interval,
-    })
+    let include_usage = options.include_usage;
+    let pieces = Pieces { head, choices, answer, include_usage, usages };
+    sse::respond(pieces, Outbox::default(), server.options().ping_interval)
 }
 
 /// The pieces of an answer. Dropped with the connection, and the answer with it.
@@ -42,33 +31,16 @@ struct Pieces {
     answer: Answer,
     include_usage: bool,
     usages: Usages,
-    /// Events that are yet to be sent.
-    ready: VecDeque<Bytes>,
-    ended: bool,
-    ping_interval: Duration,
 }
 
-impl sse::Source for Pieces {
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            if self.ended {
-                return None;
-            }
-            match tokio::time::timeout(self.ping_interval, self.answer.next()).await {
-                Err(_) => return Some(sse::PING),
-                Ok(Ok(Some((index, event)))) => self.take(index, event),
-                Ok(Ok(None)) => self.end(),
-                Ok(Err(error)) => self.fail(&error),
-            }
-        }
+impl Streamed for Pieces {
+    type Step = (usize, Event);
+
+    async fn step(&mut self) -> Result<Option<Self::Step>, ApiError> {
+        self.answer.next().await
     }
-}
 
-impl Pieces {
-    fn take(&mut self, index: usize, event: Event) {
+    fn tell(&mut self, (index, event): Self::Step, out: &mut Outbox) {
         let prompt = || self.answer.take_prompt_logprobs(index);
         let piece = self.choices[index].take(event, prompt);
         if let Some((_, usage)) = &piece.finish {
@@ -81,33 +53,24 @@ impl Pieces {
             finish_reason: piece.finish.map(|(reason, _)| reason),
         };
         let usage = if self.include_usage { ChunkUsage::Pending } else { ChunkUsage::Absent };
-        self.send(vec![choice], usage);
+        self.send(vec![choice], usage, out);
     }
 
-    fn end(&mut self) {
+    fn finish(&mut self, out: &mut Outbox) {
         if self.include_usage {
             let usage = self.usages.total(self.head.prompt_tokens);
-            self.send(Vec::new(), ChunkUsage::Known(usage));
+            self.send(Vec::new(), ChunkUsage::Known(usage), out);
         }
-        self.ready.push_back(sse::DONE);
-        self.ended = true;
+        out.done();
     }
 
-    fn send(&mut self, choices: Vec<CompletionChoice>, usage: ChunkUsage) {
-        match serde_json::to_vec(&self.head.completion(choices, usage)) {
-            Ok(json) => self.ready.push_back(sse::event(&json)),
-            Err(error) => {
-                tracing::error!(%error, "a piece has no JSON");
-                self.fail(&ApiError::internal());
-            }
-        }
+    fn fail(&mut self, error: &ApiError, out: &mut Outbox) {
+        out.event(serde_json::to_vec(&error.body()));
     }
+}
 
-    /// The status is long sent; clients look for an error among the pieces.
-    fn fail(&mut self, error: &ApiError) {
-        if let Ok(json) = serde_json::to_vec(&error.body()) {
-            self.ready.push_back(sse::event(&json));
-        }
-        self.ended = true;
+impl Pieces {
+    fn send(&self, choices: Vec<CompletionChoice>, usage: ChunkUsage, out: &mut Outbox) {
+        out.event(serde_json::to_vec(&self.head.completion(choices, usage)));
     }
 }

@@ -1,9 +1,5 @@
 //! A message in events.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{
     BlockDelta, ContentBlock, MessageEnd, MessageEvent, MessageObject, MessagesUsage,
@@ -14,24 +10,18 @@ use super::{Head, error_body, stop_reason};
 use crate::answer::{Answer, Event};
 use crate::api_error::ApiError;
 use crate::server::Server;
-use crate::sse;
+use crate::sse::{self, Outbox, Streamed};
 
 /// Answers at once with headers, and with the rest as it comes.
 pub(super) fn respond(server: &Server, head: Head, answer: Answer) -> Response {
-    let mut events = Events {
-        prompt_tokens: head.prompt_tokens,
-        answer,
-        open: None,
-        blocks: 0,
-        ready: VecDeque::new(),
-        ended: false,
-        ping_interval: server.options().ping_interval,
-    };
-    let usage = MessagesUsage::new(head.prompt_tokens, 0, 0);
+    let prompt_tokens = head.prompt_tokens;
+    let usage = MessagesUsage::new(prompt_tokens, 0, 0);
     let message = MessageObject::new(head.id, head.model, usage);
-    events.send(&MessageEvent::MessageStart { message });
-    events.send(&MessageEvent::Ping);
-    sse::respond(events)
+    let mut begun = Outbox::default();
+    send(&MessageEvent::MessageStart { message }, &mut begun);
+    send(&MessageEvent::Ping, &mut begun);
+    let events = Events { prompt_tokens, answer, open: None, blocks: 0 };
+    sse::respond(events, begun, server.options().ping_interval)
 }
 
 /// What kind of block is open.
@@ -48,97 +38,75 @@ struct Events {
     open: Option<Open>,
     /// Blocks begun; the last of them is the open one.
     blocks: usize,
-    /// Events that are yet to be sent.
-    ready: VecDeque<Bytes>,
-    ended: bool,
-    ping_interval: Duration,
 }
 
-impl sse::Source for Events {
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
+impl Streamed for Events {
+    type Step = Event;
+
+    async fn step(&mut self) -> Result<Option<Event>, ApiError> {
+        Ok(self.answer.next().await?.map(|(_, event)| event))
+    }
+
+    fn tell(&mut self, event: Event, out: &mut Outbox) {
+        match event {
+            Event::Text { text, .. } => {
+                if self.open != Some(Open::Text) {
+                    self.begin(Open::Text, ContentBlock::Text { text: String::new() }, out);
+                }
+                self.go_on(BlockDelta::TextDelta { text }, out);
             }
-            if self.ended {
-                return None;
+            Event::CallBegin { id, name } => {
+                self.begin(Open::Call, ContentBlock::ToolUse { id, name, input: json!({}) }, out);
             }
-            match tokio::time::timeout(self.ping_interval, self.answer.next()).await {
-                Err(_) => self.send(&MessageEvent::Ping),
-                Ok(Ok(Some((_, event)))) => self.take(event),
-                Ok(Ok(None)) => self.ended = true,
-                Ok(Err(error)) => self.fail(&error),
+            Event::CallArguments(partial_json) => {
+                self.go_on(BlockDelta::InputJsonDelta { partial_json }, out);
+            }
+            Event::CallEnd => self.close(out),
+            Event::Finished { end, usage } => {
+                self.close(out);
+                let (stop_reason, stop_sequence) = stop_reason(end);
+                let delta = MessageEnd { stop_reason, stop_sequence };
+                let (cached, generated) = (usage.cached_tokens, usage.generated_tokens);
+                let usage = MessagesUsage::new(self.prompt_tokens, cached, generated);
+                send(&MessageEvent::MessageDelta { delta, usage }, out);
+                send(&MessageEvent::MessageStop, out);
+                out.end();
             }
         }
+    }
+
+    fn finish(&mut self, _out: &mut Outbox) {}
+
+    fn fail(&mut self, error: &ApiError, out: &mut Outbox) {
+        out.named_event("error", serde_json::to_vec(&error_body(error)));
+    }
+
+    fn ping(&self, out: &mut Outbox) {
+        send(&MessageEvent::Ping, out);
     }
 }
 
 impl Events {
-    fn take(&mut self, event: Event) {
-        match event {
-            Event::Text { text, .. } => {
-                if self.open != Some(Open::Text) {
-                    self.begin(Open::Text, ContentBlock::Text { text: String::new() });
-                }
-                self.go_on(BlockDelta::TextDelta { text });
-            }
-            Event::CallBegin { id, name } => {
-                self.begin(Open::Call, ContentBlock::ToolUse { id, name, input: json!({}) });
-            }
-            Event::CallArguments(partial_json) => {
-                self.go_on(BlockDelta::InputJsonDelta { partial_json });
-            }
-            Event::CallEnd => self.close(),
-            Event::Finished { end, usage } => {
-                self.close();
-                let (stop_reason, stop_sequence) = stop_reason(end);
-                self.send(&MessageEvent::MessageDelta {
-                    delta: MessageEnd { stop_reason, stop_sequence },
-                    usage: MessagesUsage::new(
-                        self.prompt_tokens,
-                        usage.cached_tokens,
-                        usage.generated_tokens,
-                    ),
-                });
-                self.send(&MessageEvent::MessageStop);
-                self.ended = true;
-            }
-        }
-    }
-
-    fn begin(&mut self, open: Open, content_block: ContentBlock) {
-        self.close();
+    fn begin(&mut self, open: Open, content_block: ContentBlock, out: &mut Outbox) {
+        self.close(out);
         self.open = Some(open);
         self.blocks += 1;
-        self.send(&MessageEvent::ContentBlockStart { index: self.blocks - 1, content_block });
+        let index = self.blocks - 1;
+        send(&MessageEvent::ContentBlockStart { index, content_block }, out);
     }
 
-    fn go_on(&mut self, delta: BlockDelta) {
+    fn go_on(&self, delta: BlockDelta, out: &mut Outbox) {
         let index = self.blocks.saturating_sub(1);
-        self.send(&MessageEvent::ContentBlockDelta { index, delta });
+        send(&MessageEvent::ContentBlockDelta { index, delta }, out);
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, out: &mut Outbox) {
         if self.open.take().is_some() {
-            self.send(&MessageEvent::ContentBlockStop { index: self.blocks - 1 });
+            send(&MessageEvent::ContentBlockStop { index: self.blocks - 1 }, out);
         }
     }
+}
 
-    fn send(&mut self, event: &MessageEvent) {
-        match serde_json::to_vec(event) {
-            Ok(json) => self.ready.push_back(sse::named_event(event.name(), &json)),
-            Err(error) => {
-                tracing::error!(%error, "an event has no JSON");
-                self.fail(&ApiError::internal());
-            }
-        }
-    }
-
-    /// The status is long sent; clients look for an error among the events.
-    fn fail(&mut self, error: &ApiError) {
-        if let Ok(json) = serde_json::to_vec(&error_body(error)) {
-            self.ready.push_back(sse::named_event("error", &json));
-        }
-        self.ended = true;
-    }
+fn send(event: &MessageEvent, out: &mut Outbox) {
+    out.named_event(event.name(), serde_json::to_vec(event));
 }

@@ -1,20 +1,35 @@
 //! A response on its way: what each event of the answer adds, and what is told of it.
 
+use std::collections::VecDeque;
+
 use phial_engine::Usage;
 use phial_openai::{
     EventLogprob, IncompleteDetails, Item, ItemContent, ItemStatus, ResponseError, ResponseEvent,
     ResponseObject, ResponseStatus, ResponseUsage, TokenLogprob,
 };
 
-use crate::answer::{End, Event};
+use crate::answer::{End, Event, ExternalCall, Step};
 use crate::clock::unix_seconds;
 use crate::server::Server;
 
 /// A response as far as it has come.
 pub(super) struct Draft {
     response: ResponseObject,
-    prompt_tokens: usize,
+    /// Of the first round, and of all later ones.
+    prompt_tokens: [usize; 2],
     open: Option<Open>,
+    /// Calls that the server runs; their places are after those of items that are complete.
+    running: VecDeque<Item>,
+}
+
+/// A list of tools before they are there.
+fn without_tools(item: &Item) -> Item {
+    match item.clone() {
+        Item::McpListTools { id, server_label, error, .. } => {
+            Item::McpListTools { id, server_label, tools: Vec::new(), error }
+        }
+        other => other,
+    }
 }
 
 /// The item that is being made; its place is after those that are complete.
@@ -28,7 +43,8 @@ const CONTENT_INDEX: usize = 0;
 
 impl Draft {
     pub fn new(response: ResponseObject, prompt_tokens: usize) -> Self {
-        Self { response, prompt_tokens, open: None }
+        let prompt_tokens = [prompt_tokens, 0];
+        Self { response, prompt_tokens, open: None, running: VecDeque::new() }
     }
 
     pub fn response(&self) -> &ResponseObject {
@@ -55,8 +71,78 @@ impl Draft {
         ResponseEvent::Failed { response: self.response.clone() }
     }
 
+    /// Tools of servers that the model may call.
+    pub fn list(&mut self, lists: Vec<Item>) -> Vec<ResponseEvent> {
+        let mut told = Vec::new();
+        for item in lists {
+            let (item_id, output_index) = (item.id().to_owned(), self.response.output.len());
+            let id = || item_id.clone();
+            told.extend([
+                ResponseEvent::OutputItemAdded { output_index, item: without_tools(&item) },
+                ResponseEvent::McpListToolsInProgress { item_id: id(), output_index },
+                ResponseEvent::McpListToolsCompleted { item_id: id(), output_index },
+                ResponseEvent::OutputItemDone { output_index, item: item.clone() },
+            ]);
+            self.response.output.push(item);
+        }
+        told
+    }
+
+    /// Rounds but the first had prompts of so many tokens, so far.
+    pub fn read_on(&mut self, later_prompt_tokens: usize) {
+        self.prompt_tokens[1] = later_prompt_tokens;
+    }
+
+    /// What `step` adds.
+    pub fn step(&mut self, server: &Server, step: Step) -> Vec<ResponseEvent> {
+        match step {
+            Step::Event(event) => self.take(server, event),
+            Step::ExternalBegin(call) => self.begin_call(call),
+            Step::External(call) => self.end_call(call.result),
+        }
+    }
+
+    fn begin_call(&mut self, call: ExternalCall) -> Vec<ResponseEvent> {
+        let mut told = Vec::new();
+        self.close(ItemStatus::Completed, &mut told);
+        let output_index = self.response.output.len() + self.running.len();
+        let ExternalCall { id: item_id, server, tool, arguments, .. } = call;
+        let item =
+            |arguments| Item::mcp_call(item_id.clone(), server.clone(), tool.clone(), arguments);
+        let id = || item_id.clone();
+        told.extend([
+            ResponseEvent::OutputItemAdded { output_index, item: item(String::new()) },
+            ResponseEvent::McpCallInProgress { item_id: id(), output_index },
+            ResponseEvent::McpCallArgumentsDelta {
+                item_id: id(),
+                output_index,
+                delta: arguments.clone(),
+            },
+            ResponseEvent::McpCallArgumentsDone {
+                item_id: id(),
+                output_index,
+                arguments: arguments.clone(),
+            },
+        ]);
+        self.running.push_back(item(arguments));
+        told
+    }
+
+    fn end_call(&mut self, result: Result<String, String>) -> Vec<ResponseEvent> {
+        let output_index = self.response.output.len();
+        let Some(item) = self.running.pop_front() else { return Vec::new() };
+        let item_id = item.id().to_owned();
+        let ended = match &result {
+            Ok(_) => ResponseEvent::McpCallCompleted { item_id, output_index },
+            Err(_) => ResponseEvent::McpCallFailed { item_id, output_index },
+        };
+        let item = item.with_result(result);
+        self.response.output.push(item.clone());
+        vec![ended, ResponseEvent::OutputItemDone { output_index, item }]
+    }
+
     /// What `event` adds.
-    pub fn take(&mut self, server: &Server, event: Event) -> Vec<ResponseEvent> {
+    fn take(&mut self, server: &Server, event: Event) -> Vec<ResponseEvent> {
         let mut told = Vec::new();
         match event {
             Event::Text { text, logprobs } => {
@@ -185,7 +271,7 @@ impl Draft {
     fn finish(&mut self, cut: bool, usage: &Usage) -> ResponseEvent {
         let response = &mut self.response;
         response.usage = Some(ResponseUsage::new(
-            self.prompt_tokens,
+            self.prompt_tokens.iter().sum(),
             usage.cached_tokens,
             usage.generated_tokens,
         ));

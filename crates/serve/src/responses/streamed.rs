@@ -1,97 +1,74 @@
 //! A response in events.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use axum::body::Bytes;
 use axum::response::Response;
 use phial_openai::{Item, NumberedEvent, ResponseEvent, ResponseStatus};
 
 use super::draft::Draft;
 use super::store;
-use crate::answer::Answer;
+use crate::answer::{Rounds, Step};
+use crate::api_error::ApiError;
 use crate::server::Server;
-use crate::sse;
+use crate::sse::{self, Outbox, Streamed};
 
-/// Answers at once with headers, and with the rest as it comes. What was said is stored with
-/// `input`, if that is given, once it is whole.
+/// Answers at once with headers, and with the rest as it comes; `lists` are items that list tools.
+/// What was said is stored with `input`, if that is given, once it is whole.
 pub(super) fn respond(
     server: &Server,
-    draft: Draft,
-    answer: Answer,
+    (draft, lists): (Draft, Vec<Item>),
+    rounds: Rounds,
     input: Option<Vec<Item>>,
 ) -> Response {
-    let mut events = Events {
-        server: server.clone(),
-        answer,
-        input,
-        count: 0,
-        ready: VecDeque::new(),
-        ended: false,
-        ping_interval: server.options().ping_interval,
-        draft,
-    };
-    events.send(events.draft.begin());
-    sse::respond(events)
+    let mut events = Events { server: server.clone(), draft, rounds, input, count: 0 };
+    let mut begun = Outbox::default();
+    let told = events.draft.begin();
+    events.send(told, &mut begun);
+    let told = events.draft.list(lists);
+    events.send(told, &mut begun);
+    sse::respond(events, begun, server.options().ping_interval)
 }
 
 /// The events of a response. Dropped with the connection, and the answer with it.
 struct Events {
     server: Server,
     draft: Draft,
-    answer: Answer,
+    rounds: Rounds,
     input: Option<Vec<Item>>,
     /// Events made.
     count: usize,
-    /// Events that are yet to be sent.
-    ready: VecDeque<Bytes>,
-    ended: bool,
-    ping_interval: Duration,
 }
 
-impl sse::Source for Events {
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            if self.ended {
-                return None;
-            }
-            match tokio::time::timeout(self.ping_interval, self.answer.next()).await {
-                Err(_) => return Some(sse::PING),
-                Ok(Ok(Some((_, event)))) => {
-                    let told = self.draft.take(&self.server, event);
-                    // Before the client hears of the end, for it may go on from there at once.
-                    if self.draft.response().status != ResponseStatus::InProgress {
-                        store(&self.server, self.draft.response(), self.input.take());
-                    }
-                    self.send(told);
-                }
-                Ok(Ok(None)) => self.ended = true,
-                Ok(Err(error)) => {
-                    let told = self.draft.fail(error.to_string());
-                    self.send(vec![told]);
-                    self.ended = true;
-                }
-            }
+impl Streamed for Events {
+    type Step = Step;
+
+    async fn step(&mut self) -> Result<Option<Step>, ApiError> {
+        Ok(self.rounds.next().await?.map(|(_, step)| step))
+    }
+
+    fn tell(&mut self, step: Step, out: &mut Outbox) {
+        self.draft.read_on(self.rounds.later_prompt_tokens());
+        let told = self.draft.step(&self.server, step);
+        // Before the client hears of the end, for it may go on from there at once.
+        if self.draft.response().status != ResponseStatus::InProgress {
+            store(&self.server, self.draft.response(), self.input.take());
         }
+        self.send(told, out);
+    }
+
+    fn finish(&mut self, _out: &mut Outbox) {}
+
+    fn fail(&mut self, error: &ApiError, out: &mut Outbox) {
+        let told = self.draft.fail(error.to_string());
+        self.send(vec![told], out);
     }
 }
 
 impl Events {
-    fn send(&mut self, told: Vec<ResponseEvent>) {
+    fn send(&mut self, told: Vec<ResponseEvent>, out: &mut Outbox) {
         for event in told {
             let name = event.name();
             let numbered = NumberedEvent { event, sequence_number: self.count };
             self.count += 1;
-            match serde_json::to_vec(&numbered) {
-                Ok(json) => self.ready.push_back(sse::named_event(name, &json)),
-                Err(error) => {
-                    tracing::error!(%error, "an event has no JSON");
-                    self.ended = true;
-                }
-            }
+            out.named_event(name, serde_json::to_vec(&numbered));
         }
     }
 }

@@ -71,6 +71,11 @@ async fn a_request_is_told_of_once_it_is_over() {
     // What was said is nobody's business.
     assert_eq!(generation.content, None);
 
+    let body = json!({"model": fake::MODEL, "input": ["abc", "defgh"]});
+    post_to(&server, "/v1/embeddings", &body).await;
+    let generation = notes.next().await.generation.expect("something was read");
+    assert_eq!((generation.prompt_tokens, generation.generated_tokens), (8, 0));
+
     get(&server, "/v1/models/a/b").await;
     let heard = notes.next().await;
     assert_eq!(heard.route, "/v1/models/{*id}");

@@ -286,16 +286,23 @@ def different_result_different_seed(setup):
 
 @check
 def same_text_in_any_company(setup):
-    """As the cases of batch sizes, slots and a cache that must not change a text."""
+    """As the cases of batch sizes, slots and a cache that must not change a text; beside them a
+    prompt of 5,000 tokens, or as many as half of the context."""
+    context = ok(setup, "/tokenize", {"model": setup.model, "prompt": "x"})["max_model_len"]
+    words = " the" * min(5000, context // 2)
+    while len(setup.tokenize(words)) > context // 2:
+        words = words[: len(words) // 2]
     questions = [[{"role": "user", "content": f"Tell me about number {n}."}] for n in range(6)]
 
     def ask(question):
         return chat(setup, question, seed=7, temperature=1.0)["choices"][0]["message"]["content"]
 
     alone = [ask(question) for question in questions]
-    with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(questions) + 1) as pool:
+        neighbour = pool.submit(chat, setup, [{"role": "user", "content": words}])
         together = list(pool.map(ask, questions))
     assert together == alone
+    assert neighbour.result()["usage"]["prompt_tokens"] > min(5000, context // 2) // 3
 
 
 @check
