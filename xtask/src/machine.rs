@@ -1,9 +1,11 @@
 //! What a measurement was made on. A number without its machine says nothing.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 /// The machine, the system and the state of the sources.
@@ -49,6 +51,32 @@ impl Machine {
         let words =
             words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         format!("{}-{}", self.date, words.collect::<Vec<_>>().join("-"))
+    }
+
+    /// Writes a record of measurements, `DATE-CPU/NAME-TIME.json` and `.md` below `folder`; returns
+    /// the page's path. A record of another start is never overwritten, unless it began in the same
+    /// minute.
+    pub fn write(&self, folder: &Path, name: &str, json: &Value, page: &str) -> Result<PathBuf> {
+        let folder = folder.join(self.slug());
+        fs::create_dir_all(&folder)?;
+        let stem = format!("{name}-{}", self.time.replace(':', ""));
+        let text = format!("{}\n", serde_json::to_string_pretty(json)?);
+        fs::write(folder.join(format!("{stem}.json")), text)?;
+        let path = folder.join(format!("{stem}.md"));
+        fs::write(&path, page)?;
+        Ok(path)
+    }
+
+    /// A line about the machine, for a page.
+    pub fn line(&self) -> String {
+        let Self { cpu, cores, memory_gib, kernel, .. } = self;
+        format!("- machine: {cpu}, {cores} cores, {memory_gib} GiB, {kernel}\n")
+    }
+
+    /// Lines about the time and the sources, for a page.
+    pub fn begun(&self) -> String {
+        let Self { date, time, commit, .. } = self;
+        format!("- begun: {date}, {time} UTC\n- commit: {commit}\n")
     }
 
     pub fn json(&self) -> Value {

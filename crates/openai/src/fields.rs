@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::error::InvalidRequest;
 
+/// The most characters of a name.
+pub(crate) const NAME_LENGTH_MAX: usize = 64;
+
 /// An object of a request and where it stands in it. A field that is `null` counts as absent:
 /// clients send `null` for what they leave to the server.
 pub(crate) struct Fields<'a> {
@@ -146,4 +149,18 @@ pub(crate) fn type_name(value: &Value) -> &'static str {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
+}
+
+/// Checks the name of a tool or a schema, found at `path`.
+pub(crate) fn check_name(name: &str, path: String) -> Result<(), InvalidRequest> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || name.len() > NAME_LENGTH_MAX || !name.bytes().all(allowed) {
+        return Err(InvalidRequest::value(
+            path,
+            format_args!(
+                "expected 1 to {NAME_LENGTH_MAX} of the characters a-z, A-Z, 0-9, '_' and '-'."
+            ),
+        ));
+    }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! Measurements on paper: every number as it came, and tables to read.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -120,19 +119,11 @@ impl Target {
 }
 
 impl Record<'_> {
-    /// Writes `DATE-CPU/peers-MODEL-THREADS-TIME.{json,md}` below `folder`; returns the page's
-    /// path. A record of another start is never overwritten, unless it began in the same minute.
+    /// Writes `peers-MODEL-THREADS` below `folder`, as [`Machine::write`].
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
-        let folder = folder.join(self.machine.slug());
-        fs::create_dir_all(&folder)?;
         let model = Path::new(&self.plan.model).file_stem().unwrap_or_default().to_string_lossy();
-        let time = self.machine.time.replace(':', "");
-        let stem = format!("peers-{model}-{}-threads-{time}", self.plan.threads);
-        let text = format!("{}\n", serde_json::to_string_pretty(&self.json())?);
-        fs::write(folder.join(format!("{stem}.json")), text)?;
-        let path = folder.join(format!("{stem}.md"));
-        fs::write(&path, self.page())?;
-        Ok(path)
+        let name = format!("peers-{model}-{}-threads", self.plan.threads);
+        self.machine.write(folder, &name, &self.json(), &self.page())
     }
 
     fn json(&self) -> Json {
@@ -214,24 +205,19 @@ impl Record<'_> {
         };
         format!(
             "# {} beside other engines, {} threads\n\n\
-             - machine: {}, {} cores, {} GiB, {}\n\
+             {}\
              - its ceilings, as Phial measured them first: {} GB/s read from memory, {} G \
              multiply-adds/s of 8-bit codes (tier {})\n\
-             - begun: {}, {} UTC\n- commit: {}\n- peers: {}\n- command: `{}`\n\
+             {}- peers: {}\n- command: `{}`\n\
              - runs done: {} of {}, engines by turns\n\n\
              How to read and repeat this: [bench/README.md](../../README.md).\n",
             Path::new(&self.plan.model).file_name().unwrap_or_default().to_string_lossy(),
             self.plan.threads,
-            machine.cpu,
-            machine.cores,
-            machine.memory_gib,
-            machine.kernel,
+            machine.line(),
             giga("bandwidth_bytes_per_second"),
             giga("dot_macs_per_second"),
             text(&tier),
-            machine.date,
-            machine.time,
-            machine.commit,
+            machine.begun(),
             if peers.is_empty() { "none".to_owned() } else { peers.join("; ") },
             self.plan.command(),
             self.rows.iter().map(Row::runs).min().unwrap_or(0),
@@ -315,6 +301,8 @@ impl Record<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::measures::{MEASURES, Measure};
     use super::super::trial::Outcome;
     use super::*;

@@ -1,6 +1,5 @@
 //! Measurements on paper.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -66,19 +65,11 @@ impl Finding {
 }
 
 impl Record<'_> {
-    /// Writes `DATE-CPU/serving-MODEL-THREADS-TIME.{json,md}` below `folder`; returns the page's
-    /// path.
+    /// Writes `serving-MODEL-THREADS` below `folder`, as [`Machine::write`].
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
-        let folder = folder.join(self.machine.slug());
-        fs::create_dir_all(&folder)?;
         let model = Path::new(&self.plan.model).file_stem().unwrap_or_default().to_string_lossy();
-        let time = self.machine.time.replace(':', "");
-        let stem = format!("serving-{model}-{}-threads-{time}", self.plan.threads);
-        let text = format!("{}\n", serde_json::to_string_pretty(&self.json())?);
-        fs::write(folder.join(format!("{stem}.json")), text)?;
-        let path = folder.join(format!("{stem}.md"));
-        fs::write(&path, self.page())?;
-        Ok(path)
+        let name = format!("serving-{model}-{}-threads", self.plan.threads);
+        self.machine.write(folder, &name, &self.json(), &self.page())
     }
 
     fn json(&self) -> Json {
@@ -98,18 +89,12 @@ impl Record<'_> {
     pub fn page(&self) -> String {
         let machine = self.machine;
         let mut page = format!(
-            "# Serving {}, {} threads\n\n- machine: {}, {} cores, {} GiB, {}\n- begun: {}, {} \
-             UTC\n- commit: {}\n- command: `{}`\n\nHow to read and repeat this: \
+            "# Serving {}, {} threads\n\n{}{}- command: `{}`\n\nHow to read and repeat this: \
              [bench/README.md](../../README.md).\n",
             Path::new(&self.plan.model).file_name().unwrap_or_default().to_string_lossy(),
             self.plan.threads,
-            machine.cpu,
-            machine.cores,
-            machine.memory_gib,
-            machine.kernel,
-            machine.date,
-            machine.time,
-            machine.commit,
+            machine.line(),
+            machine.begun(),
             self.plan.command(),
         );
         for Part { what, findings, .. } in &self.parts {
@@ -134,6 +119,8 @@ fn heading(what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::Target;
     use super::*;
 

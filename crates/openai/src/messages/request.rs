@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::content::{read_messages, read_text};
 use crate::answer_format::AnswerFormat;
 use crate::chat::message::{Message, Role};
-use crate::chat::tools::{FunctionTool, ToolChoice, Tools, check_name};
+use crate::chat::tools::{FunctionTool, ToolChoice, Tools};
 use crate::error::InvalidRequest;
-use crate::fields::{Fields, type_name};
+use crate::fields::{Fields, check_name, type_name};
 use crate::sampling::{SamplingFields, read_top_k};
 
 /// A request for a message, checked.

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::chat::tools::{FunctionTool, McpServer, ToolChoice, Tools, check_name};
+use crate::chat::tools::{FunctionTool, McpServer, ToolChoice, Tools};
 use crate::error::InvalidRequest;
-use crate::fields::{Fields, type_name};
+use crate::fields::{Fields, check_name, type_name};
 
 /// Reads what a request says about tools.
 pub(super) fn read_tools(fields: &Fields<'_>) -> Result<Tools, InvalidRequest> {

@@ -211,7 +211,7 @@ async fn what_cannot_be_offered_is_refused() {
 }
 
 /// A request for a response with the tools of `shop`.
-fn respond(input: Value, more: Value) -> Value {
+fn respond(input: &Value, more: Value) -> Value {
     let mut body = json!({"model": fake::MODEL, "input": input});
     let Value::Object(more) = more else { panic!("fields") };
     for (name, value) in more {
@@ -220,7 +220,7 @@ fn respond(input: Value, more: Value) -> Value {
     body
 }
 
-async fn response(server: &Server, input: Value, more: Value) -> Value {
+async fn response(server: &Server, input: &Value, more: Value) -> Value {
     let reply = post_to(server, "/v1/responses", &respond(input, more)).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.json());
     reply.json()
@@ -233,7 +233,7 @@ fn kinds(items: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn responses_list_tools_and_show_calls_as_items() {
     let server = server();
-    let body = response(&server, json!(TEA), shop(json!({"allowed_tools": ["p.rice"]}))).await;
+    let body = response(&server, &json!(TEA), shop(json!({"allowed_tools": ["p.rice"]}))).await;
     let output = &body["output"];
     assert_eq!(kinds(output), ["mcp_list_tools", "mcp_call", "message"]);
     let list = &output[0];
@@ -265,19 +265,19 @@ async fn responses_list_tools_and_show_calls_as_items() {
     let previous = json!({"previous_response_id": body["id"]});
     let mut more = shop(json!({}));
     more["previous_response_id"] = previous["previous_response_id"].clone();
-    let next = response(&server, json!("Hi"), more).await;
+    let next = response(&server, &json!("Hi"), more).await;
     assert_eq!(kinds(&next["output"]), ["message"]);
     // As without a stored response, when the client brings the items itself.
     let mut input = output.as_array().unwrap().clone();
     input.push(json!({"role": "user", "content": "Hi"}));
-    let next = response(&server, json!(input), shop(json!({}))).await;
+    let next = response(&server, &json!(input), shop(json!({}))).await;
     assert_eq!(kinds(&next["output"]), ["message"]);
     assert_eq!(next["output"][0]["content"][0]["text"], "Hi");
 }
 
 #[tokio::test]
 async fn streamed_responses_tell_of_calls_in_the_official_order() {
-    let mut body = respond(json!(TEA), shop(json!({"allowed_tools": ["p.rice"]})));
+    let mut body = respond(&json!(TEA), shop(json!({"allowed_tools": ["p.rice"]})));
     body["stream"] = json!(true);
     let reply = post_to(&server(), "/v1/responses", &body).await;
     let events = named_events(&reply.body);
@@ -318,7 +318,7 @@ async fn streamed_responses_tell_of_calls_in_the_official_order() {
 #[tokio::test]
 async fn calls_that_fail_are_items_too() {
     let call = r#"call {"name": "p_rice", "arguments": {}}"#;
-    let body = response(&server(), json!(call), shop(json!({}))).await;
+    let body = response(&server(), &json!(call), shop(json!({}))).await;
     let item = &body["output"][1];
     assert_eq!((&item["status"], &item["output"]), (&json!("failed"), &Value::Null));
     let error = json!({
@@ -346,15 +346,15 @@ async fn responses_refuse_what_is_not_offered_by_name() {
         (json!({"tools": [{"type": "web_search"}]}), "tools[0].type"),
     ];
     for (more, param) in cases {
-        let reply = post_to(&server(), "/v1/responses", &respond(json!("Hi"), more)).await;
+        let reply = post_to(&server(), "/v1/responses", &respond(&json!("Hi"), more)).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.json());
         assert_eq!(reply.json()["error"]["param"], param);
     }
     let mut choice = shop(json!({}));
     choice["tool_choice"] = json!({"type": "mcp", "server_label": "shop"});
-    let reply = post_to(&server(), "/v1/responses", &respond(json!("Hi"), choice)).await;
+    let reply = post_to(&server(), "/v1/responses", &respond(&json!("Hi"), choice)).await;
     assert_eq!(reply.json()["error"]["param"], "tool_choice.type");
-    let down = respond(json!("Hi"), shop(json!({"server_label": "down"})));
+    let down = respond(&json!("Hi"), shop(json!({"server_label": "down"})));
     let reply = post_to(&server(), "/v1/responses", &down).await;
     assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
 }
