@@ -29,6 +29,7 @@ mod upstream;
 pub mod wire;
 
 pub use admission::ClientAddress;
+pub use futures_util::future::BoxFuture;
 pub use gateway::Gateway;
 pub use maintenance::{Maintenance, restore};
 pub use refusal::{Refusal, RefusalError};
