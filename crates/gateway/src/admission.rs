@@ -19,7 +19,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderValue;
 use axum::response::Response;
-use phial_openai::metering::{Meter, TokenCounts, UsageSink};
+use phial_openai::metering::{Meter, Payer, TokenCounts, UsageSink};
 
 use crate::clock::unix_millis;
 use crate::keys::{Key, Use};
@@ -43,23 +43,25 @@ pub(crate) enum Caller {
     Spelling(String),
     /// This user, in the console.
     Playground(i64),
+    /// What was admitted with this key, and goes on.
+    Payer(Arc<str>),
 }
 
 /// Answers a request of the public API.
-pub(crate) async fn answer(parts: Arc<Parts>, request: Request) -> Response {
+pub(crate) async fn answer(parts: &Parts, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
     let Some(route) = routes::find(&method, &path) else {
         return Refusal::unknown_url(method.as_str(), &path).into_response_for(&path);
     };
     if route.kind == Kind::Public {
-        return forward::public(&parts, route);
+        return forward::public(parts, route);
     }
     let caller = match credentials::key(request.headers(), route) {
         Ok(spelling) => Caller::Spelling(spelling),
         Err(refusal) => return refusal.into_response_for(&path),
     };
-    let answer = admit(&parts, &caller, route, request).await;
+    let answer = admit(parts, &caller, route, request).await;
     answer.unwrap_or_else(|refusal| refusal.into_response_for(&path))
 }
 
@@ -70,13 +72,29 @@ pub(crate) async fn answer_playground(parts: &Parts, user: i64, request: Request
     answer.unwrap_or_else(|refusal| refusal.into_response_for(route.pattern))
 }
 
+/// Answers a request that one of a key has led to, such as a request of a batch.
+pub(crate) async fn answer_batch(parts: &Parts, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let route = routes::find(request.method(), &path).filter(|route| route.kind == Kind::Generate);
+    let payer = request.extensions().get::<Payer>().cloned();
+    let (Some(route), Some(payer)) = (route, payer) else {
+        return Refusal::invalid_key().into_response_for(&path);
+    };
+    let answer = admit(parts, &Caller::Payer(payer.0), route, request).await;
+    answer.unwrap_or_else(|refusal| refusal.into_response_for(&path))
+}
+
 async fn admit(
     parts: &Parts,
     caller: &Caller,
     route: &'static Route,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let address = client_address(&request);
+    // Where a batch came from was checked when it came.
+    let address = match caller {
+        Caller::Payer(_) => None,
+        Caller::Spelling(_) | Caller::Playground(_) => Some(client_address(&request)),
+    };
     // Before the body is read: nobody without a key makes the server hold anything.
     let key = load(parts, caller, false).await?;
     let no_model = Use { address, model: None, adapters: &[], modalities: Default::default() };
@@ -199,6 +217,7 @@ async fn run(
 async fn load(parts: &Parts, caller: &Caller, fresh: bool) -> Result<Arc<Key>, Refusal> {
     let key = match caller {
         Caller::Spelling(spelling) => parts.keys.authenticate(spelling, fresh).await,
+        Caller::Payer(word) => parts.keys.payer(word).await,
         Caller::Playground(user) => parts.keys.playground(*user).await.map(Some),
     };
     let key = key.map_err(|error| storage_failed(&error))?.ok_or_else(Refusal::invalid_key)?;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::Response;
 
 use crate::accounts::Accounts;
 use crate::admission;
@@ -111,7 +110,20 @@ impl Gateway {
     /// The public API.
     pub fn public_routes(&self) -> Router {
         let parts = Arc::clone(&self.0);
-        Router::new().fallback(move |request: Request| public(Arc::clone(&parts), request))
+        Router::new().fallback(move |request: Request| {
+            let parts = Arc::clone(&parts);
+            async move { admission::answer(&parts, request).await }
+        })
+    }
+
+    /// What the requests of batches go through: they have no key with them, but a
+    /// [`Payer`](phial_openai::metering::Payer). Never to be served to clients.
+    pub fn batch_routes(&self) -> Router {
+        let parts = Arc::clone(&self.0);
+        Router::new().fallback(move |request: Request| {
+            let parts = Arc::clone(&parts);
+            async move { admission::answer_batch(&parts, request).await }
+        })
     }
 
     /// The management API.
@@ -135,10 +147,6 @@ impl Gateway {
         self.0.ledger.flush().await;
         self.0.database.close().await;
     }
-}
-
-async fn public(parts: Arc<Parts>, request: Request) -> Response {
-    admission::answer(parts, request).await
 }
 
 /// Where providers send browsers back to, below the public URL.

@@ -42,6 +42,7 @@ pub mod wire;
 
 pub use admission::ClientAddress;
 pub use configuration::{Configuration, PriceTable, TlsTable};
+pub use futures_util::future::BoxFuture;
 pub use gateway::Gateway;
 pub use listening::Listening;
 pub use maintenance::{Maintenance, restore};

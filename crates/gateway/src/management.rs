@@ -19,7 +19,7 @@ mod users;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -68,7 +68,7 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
         )
         .route("/api/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&parts), keep_private))
+        .layer(middleware::from_fn(keep_private))
         .with_state(parts)
 }
 
@@ -81,11 +81,7 @@ async fn method_not_allowed() -> Failure {
 }
 
 /// What is told to one must not be kept for another.
-async fn keep_private(
-    State(_): State<Arc<Parts>>,
-    request: axum::extract::Request,
-    next: Next,
-) -> Response {
+async fn keep_private(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

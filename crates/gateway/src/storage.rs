@@ -48,6 +48,11 @@ impl StorageError {
         move |error| Self::File { path: path.display().to_string(), error }
     }
 
+    /// Whether the database was closed, and nothing more can be asked of it.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::PoolClosed))
+    }
+
     /// Whether something is there already that may be there once.
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())

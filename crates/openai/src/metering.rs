@@ -65,6 +65,11 @@ impl fmt::Debug for Meter {
     }
 }
 
+/// By what whoever bills knows what to bill for later requests that a request leads to, such as
+/// those of a batch: a word for the server to keep and to give back in their extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payer(pub Arc<str>);
+
 /// Whose a request is, in its extensions. What it leaves on the server (files, batches, stored
 /// responses) can be seen by the same owner only; without this extension nobody else's is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,6 @@
 //! Being signed in: sessions of browsers, and personal access tokens of scripts.
 
-use super::users::User;
+use super::users::{User, read_username};
 use super::{AccountError, Accounts};
 use crate::clock::unix_millis;
 use crate::ledger::ENABLED;
@@ -32,12 +32,16 @@ impl Accounts {
         password: &str,
         address: &str,
     ) -> Result<User, AccountError> {
-        let username = username.to_lowercase();
+        // What cannot be a name is nobody's, and takes as long to find out.
+        let username = read_username(username).unwrap_or_default();
         let guessers = [format!("name {username}"), format!("address {address}")];
         for guesser in &guessers {
             self.attempts.check(guesser)?;
         }
-        let user = self.user_named(&username).await?;
+        let user = match username.as_str() {
+            "" => None,
+            name => self.user_named(name).await?,
+        };
         let kept = user.as_ref().map(|user| user.password.as_str());
         let fits = self.passwords.verify(password, kept).await?;
         let Some(user) = user.filter(|user| fits && user.status == ENABLED) else {

@@ -7,7 +7,7 @@ use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use phial_openai::metering::{Meter, Owner};
+use phial_openai::metering::{Meter, Owner, Payer};
 use serde_json::json;
 
 use super::routes::{Kind, Route};
@@ -48,6 +48,8 @@ pub(super) async fn call(
         (None, _) => Body::empty(),
     };
     let mut forwarded = Request::new(body);
+    // Marks of this process: a client cannot set any.
+    *forwarded.extensions_mut() = head.extensions;
     *forwarded.method_mut() = route.method.clone();
     // The path has been compared with the table, and has nothing escaped in it.
     let path = if route.pattern.contains('{') { head.uri.path() } else { route.pattern };
@@ -65,6 +67,7 @@ pub(super) async fn call(
     if let Some(id) = request_id.and_then(|id| HeaderValue::try_from(id).ok()) {
         forwarded.headers_mut().insert(REQUEST_ID, id);
     }
+    forwarded.extensions_mut().insert(Payer(key.public_id.as_str().into()));
     forwarded.extensions_mut().insert(Owner(key.user.to_string().into()));
     parts.upstream.call(forwarded, meter).await
 }

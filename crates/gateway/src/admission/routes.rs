@@ -51,6 +51,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route(Method::DELETE, "/v1/files/{id}", Kind::Plain),
     route(Method::GET, "/v1/files/{id}/content", Kind::Plain),
     route(Method::GET, "/v1/batches", Kind::Plain),
+    route(Method::POST, "/v1/batches", Kind::Free),
     route(Method::GET, "/v1/batches/{id}", Kind::Plain),
     route(Method::POST, "/v1/batches/{id}/cancel", Kind::Plain),
     route(Method::GET, "/v1/models", Kind::Models),

@@ -17,8 +17,8 @@ pub(crate) struct Modalities {
 /// What a key is about to be used for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Use<'a> {
-    /// Where the request came from.
-    pub address: IpAddr,
+    /// Where the request came from; `None` for what was let in before.
+    pub address: Option<IpAddr>,
     /// Absent on routes that use no model.
     pub model: Option<&'a str>,
     pub adapters: &'a [String],
@@ -76,8 +76,9 @@ impl Rules {
 
     /// Holds everything against a request.
     pub fn check(&self, wanted: &Use) -> Result<(), Refusal> {
-        let address = wanted.address.to_canonical();
-        if !self.networks.is_empty() && !self.networks.iter().any(|net| net.contains(&address)) {
+        let is_inside = |ip: &IpAddr| self.networks.iter().any(|net| net.contains(ip));
+        let address = wanted.address.map(|address| address.to_canonical());
+        if let Some(address) = address.filter(|ip| !self.networks.is_empty() && !is_inside(ip)) {
             let message = format!("This key may not be used from the address {address}.");
             return Err(Refusal::forbidden("ip_not_allowed", message));
         }
@@ -146,7 +147,7 @@ mod tests {
 
     fn wanted(address: &str) -> Use<'static> {
         Use {
-            address: address.parse().unwrap(),
+            address: Some(address.parse().unwrap()),
             model: Some("phi"),
             adapters: &[],
             modalities: Modalities::default(),

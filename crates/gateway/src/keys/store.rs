@@ -150,6 +150,12 @@ impl Keys {
         Ok(is_same.then_some(key))
     }
 
+    /// The key that a request was admitted with before, by its id.
+    pub async fn payer(&self, public_id: &str) -> Result<Option<Arc<Key>>, StorageError> {
+        let rows = self.database.read(FIND, values![public_id]).await?;
+        rows.into_iter().next().map(|row| read(row).map(Arc::new)).transpose()
+    }
+
     /// The key under which a user's requests from the console run. Nobody can spell it.
     pub async fn playground(&self, user: i64) -> Result<Arc<Key>, StorageError> {
         for _ in 0..2 {

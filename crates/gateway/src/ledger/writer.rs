@@ -70,12 +70,14 @@ impl Writer {
         }
     }
 
-    /// Settlements must be written, whatever happens; nothing new is let in before.
+    /// Settlements must be written, whatever happens; nothing new is let in before. After the end
+    /// of the gateway they are left to the journal, and the next start settles them.
     async fn settle_until_done(&self, settlements: &[Settlement]) {
         while !settlements.is_empty() {
             tokio::time::sleep(RETRY_DELAY).await;
             match self.write(&[], settlements).await {
                 Ok(_) => break,
+                Err(error) if error.is_closed() => break,
                 Err(error) => tracing::error!(%error, "requests cannot be settled"),
             }
         }

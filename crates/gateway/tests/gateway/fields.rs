@@ -1,14 +1,23 @@
 //! Every field of a key is enforced on every route that costs something.
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Extensions, Request};
+use phial_openai::metering::Payer;
 use serde_json::{Value, json};
 
-use crate::service::{CHAT, Place, Service, chat, in_both, post};
+use crate::service::{CHAT, Place, Service, chat, hear, in_both, post};
 
 /// The routes that take tokens.
 const COSTLY: [&str; 5] =
     [CHAT, "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages"];
+
+fn request_marks(payer: Option<Payer>) -> Extensions {
+    let mut marks = Extensions::new();
+    if let Some(payer) = payer {
+        marks.insert(payer);
+    }
+    marks
+}
 
 fn body() -> Value {
     chat(false, 5, json!({}))
@@ -144,6 +153,41 @@ in_both! {
             assert_eq!(service.hear(get(path)).await.status, 401, "{path}");
         }
         service.books().await.check();
+    }
+
+    async fn requests_of_a_batch_are_those_of_the_key_that_made_it(place) {
+        let service = Service::start(place).await;
+        let by = service.administrator.clone();
+        // Where the batch was made from is not where its requests come from.
+        let fields = json!({
+            "remain_quota": 30, "allow_ips": "127.0.0.1", "model_limits": "stub",
+            "model_limits_enabled": true,
+        });
+        let (id, key) = service.key(&by, fields).await;
+        let made = service.ask("/v1/batches", &key, &json!({ "input_file_id": "file-1" })).await;
+        assert_eq!(made.status, 200, "{made:?}");
+        let payer = Payer(key[3..15].into());
+        let ask = async |path: &str, body: Value, payer: Option<Payer>| {
+            let mut request = Request::post(path).body(Body::from(body.to_string())).unwrap();
+            request.extensions_mut().extend(request_marks(payer));
+            let routes = service.gateway.batch_routes();
+            hear(tower::ServiceExt::oneshot(routes, request).await.unwrap()).await.status
+        };
+        assert_eq!(ask(CHAT, body(), None).await, 401);
+        assert_eq!(ask(CHAT, body(), Some(Payer("nobody".into()))).await, 401);
+        assert_eq!(ask("/v1/files", body(), Some(payer.clone())).await, 401);
+        let mut other = body();
+        other["model"] = "other".into();
+        assert_eq!(ask(CHAT, other, Some(payer.clone())).await, 403);
+        assert_eq!(ask(CHAT, body(), Some(payer.clone())).await, 200);
+        assert_eq!(ask(CHAT, body(), Some(payer.clone())).await, 429, "the quota is used up");
+        let told = json!({ "id": id, "status": 2 });
+        service.api("PUT", "/api/token/?status_only=true", &by, Some(told)).await.data();
+        assert_eq!(ask(CHAT, body(), Some(payer)).await, 401);
+        // Clients reach nothing by such a mark, for they cannot make one.
+        let books = service.books().await;
+        books.check();
+        assert_eq!(books.only_settled().cost, 20);
     }
 
     async fn a_key_sees_only_its_own_models(place) {

@@ -1,8 +1,11 @@
 //! The gateway over a stub, on both databases.
 
 mod books;
+mod crash;
 mod fields;
 mod money;
+mod nodes;
 mod postgres;
+mod security;
 mod service;
 mod stub;

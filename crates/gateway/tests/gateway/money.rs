@@ -115,6 +115,6 @@ in_both! {
         books.check();
         // Each costs 20, and 400 are there.
         assert_eq!(books.settled().len(), served);
-        assert!(served >= 6 && served <= 20, "{served}");
+        assert!((6..=20).contains(&served), "{served}");
     }
 }

@@ -30,7 +30,11 @@ pub fn new_database() -> Option<String> {
     let cluster = CLUSTER.get_or_init(start).as_ref()?;
     let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let folder = cluster.folder.to_string_lossy().into_owned();
-    let created = cluster.command("createdb").args(["-h", &folder, &name]).status().unwrap();
+    let created = cluster
+        .command("createdb")
+        .args(["-U", "postgres", "-h", &folder, &name])
+        .status()
+        .unwrap();
     assert!(created.success());
     Some(format!("postgres://postgres@localhost/{name}?host={folder}"))
 }
@@ -45,8 +49,8 @@ impl Cluster {
 fn command(programs: &Path, as_root: bool, program: &str) -> Command {
     let program = programs.join(program);
     let mut command = if as_root {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(program);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
         command
     } else {
         Command::new(program)

@@ -1,6 +1,7 @@
 //! A gateway over the stub, and what its clients say.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -56,7 +57,9 @@ pub(crate) use in_both;
 
 /// A place of its own for a test's accounts.
 pub struct Home {
-    pub folder: TempDir,
+    folder: PathBuf,
+    /// Removes it; a child process leaves that to its parent.
+    _guard: Option<TempDir>,
     pub database: Option<String>,
 }
 
@@ -66,13 +69,23 @@ impl Home {
             Place::Sqlite => None,
             Place::Postgres => Some(postgres::new_database().unwrap()),
         };
-        Self { folder: tempfile::tempdir().unwrap(), database }
+        let guard = tempfile::tempdir().unwrap();
+        Self { folder: guard.path().to_owned(), _guard: Some(guard), database }
+    }
+
+    /// The place of another process.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), _guard: None, database: None }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.clone()
     }
 
     pub fn settings(&self, node: &str) -> Settings {
-        let mut settings = Settings::in_folder(self.folder.path().join(node));
+        let mut settings = Settings::in_folder(self.folder.join(node));
         settings.database = self.database.clone();
-        settings.pepper_file = Some(self.folder.path().join("pepper"));
+        settings.pepper_file = Some(self.folder.join("pepper"));
         let prices = json!({
             "*": { "input": 1_000_000, "cached_input": 500_000, "output": 2_000_000 },
         });
@@ -82,7 +95,7 @@ impl Home {
 
     /// The books, read beside the gateway.
     pub async fn books(&self, node: &str) -> Books {
-        let sqlite = self.folder.path().join(node).join("accounts.sqlite");
+        let sqlite = self.folder.join(node).join("accounts.sqlite");
         Books::open(self.database.as_deref(), &sqlite).await
     }
 }
@@ -211,6 +224,11 @@ impl Service {
             request.extensions_mut().insert(ConnectInfo(address));
         }
         self.routes.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Lets go of the gateway, which was closed; its accounts stay.
+    pub fn end(self) -> Home {
+        self.home
     }
 
     /// The books, when everything that has ended is in them.

@@ -185,7 +185,7 @@ async fn whole(mut maker: Maker) -> Response<Body> {
 }
 
 fn streamed(maker: Maker) -> Response<Body> {
-    let stream = futures_util::stream::unfold(maker, |mut maker| async {
+    let stream = futures_util::stream::unfold(maker, |mut maker| async move {
         let step = maker.step().await?;
         Some((step.map_err(std::io::Error::other), maker))
     });
