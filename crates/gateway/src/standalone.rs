@@ -38,6 +38,9 @@ impl Standalone {
         let channels = Arc::new(Channels::new(None));
         let upstreams = configuration.channels()?;
         let proxies = configuration.proxies()?;
+        if let Some(files) = configuration.tls_files() {
+            files.check().map_err(|error| error.to_string())?;
+        }
         let listening = async |address: SocketAddr| {
             let listener = TcpListener::bind(address)
                 .await

@@ -2,22 +2,28 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use phial_gateway::openid::{Callback, OpenId, OpenIdError, OpenIdSettings};
+use phial_gateway::{Configuration, Standalone};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 const NOW: u64 = 1_800_000_000;
-const REDIRECT: &str = "https://phial.example/api/oauth/openid";
+const REDIRECT: &str = "https://phial.example/api/oauth/openid/callback";
 
 /// A provider on loopback.
 #[derive(Clone)]
@@ -25,6 +31,8 @@ struct Fake(Arc<Parts>);
 
 struct Parts {
     issuer: String,
+    /// Seconds since the epoch, by its clock.
+    now: u64,
     key: Mutex<(String, EcdsaKeyPair)>,
     /// Codes that were given out, with what the browser was sent with.
     codes: Mutex<HashMap<String, HashMap<String, String>>>,
@@ -43,9 +51,14 @@ fn new_key() -> EcdsaKeyPair {
 
 impl Fake {
     async fn new() -> Self {
+        Self::at(NOW).await
+    }
+
+    async fn at(now: u64) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self(Arc::new(Parts {
             issuer: format!("http://{}/realm", listener.local_addr().unwrap()),
+            now,
             key: Mutex::new(("1".into(), new_key())),
             codes: Mutex::default(),
             lie: Mutex::default(),
@@ -134,7 +147,7 @@ async fn token(
         return refused("invalid_grant");
     }
     let mut claims = json!({"iss": fake.0.issuer, "sub": "user-7", "aud": "phial client",
-        "exp": NOW + 300, "iat": NOW, "nonce": sent["nonce"], "preferred_username": "ada",
+        "exp": fake.0.now + 300, "iat": fake.0.now, "nonce": sent["nonce"], "preferred_username": "ada",
         "name": "Ada L.", "email": "ada@example.org", "email_verified": true});
     if let Some((name, value)) = &*fake.0.lie.lock().unwrap() {
         claims[*name] = value.clone();
@@ -260,4 +273,107 @@ async fn a_provider_has_to_be_who_it_is_said_to_be_and_where_it_may_be() {
     nameless.client_id.clear();
     contains(problem(None, nameless).await, "client_id");
     assert!(!format!("{:?}", fake.settings()).contains("s%cret"));
+}
+
+/// A page as a browser gets it, which keeps its cookies.
+struct Browser {
+    client: Client<HttpConnector, Full<Bytes>>,
+    base: String,
+    cookies: HashMap<String, String>,
+}
+
+impl Browser {
+    fn new(base: &str) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, base: base.to_owned(), cookies: HashMap::new() }
+    }
+
+    async fn visit(&mut self, path: &str) -> (StatusCode, HeaderMap, Value) {
+        let cookies: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let request = Request::builder().uri(format!("{}{path}", self.base));
+        let request = request.header("cookie", cookies.join("; ")).body(Full::default()).unwrap();
+        let (head, body) = self.client.request(request).await.unwrap().into_parts();
+        for cookie in head.headers.get_all("set-cookie") {
+            let cookie = cookie.to_str().unwrap();
+            assert!(cookie.contains("; HttpOnly; SameSite=Lax; "), "{cookie}");
+            assert!(cookie.starts_with("__Host-") && cookie.ends_with("; Secure"), "{cookie}");
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let body = body.collect().await.unwrap().to_bytes();
+        (head.status, head.headers, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+}
+
+/// A gateway whose users sign in at `fake`.
+async fn gateway(fake: &Fake, sign_up: bool) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[gateway]\nlisten = '127.0.0.1:0'\npublic_url = 'https://phial.example/'\n\
+         accounts = '{}'\n[gateway.openid]\nname = 'Team'\nissuer = '{}'\n\
+         client_id = 'phial client'\nclient_secret = 's%cret:+'\nallow_private = true\n\
+         sign_up = {sign_up}\n",
+        folder.path().display(),
+        fake.0.issuer
+    );
+    let configuration = Configuration::parse(&text).unwrap().unwrap();
+    let gateway = Standalone::open(&configuration, Duration::ZERO).await.unwrap();
+    let base = format!("http://{}", gateway.address());
+    tokio::spawn(gateway.serve(std::future::pending()));
+    (folder, base)
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+async fn sign_in(fake: &Fake, browser: &mut Browser) -> (StatusCode, HeaderMap, Value) {
+    let (status, headers, told) = browser.visit("/api/oauth/openid").await;
+    assert_eq!(status, 303, "{told}");
+    let callback = fake.sign_in(headers["location"].to_str().unwrap());
+    let (code, state) = (callback.code.unwrap(), callback.state.unwrap());
+    browser.visit(&format!("/api/oauth/openid/callback?code={code}&state={state}")).await
+}
+
+#[tokio::test]
+async fn a_browser_is_signed_in_to_the_same_account_each_time() {
+    let fake = Fake::at(unix_seconds()).await;
+    let (_folder, base) = gateway(&fake, true).await;
+    let mut browser = Browser::new(&base);
+    let (_, _, status) = browser.visit("/api/status").await;
+    assert_eq!(status["data"]["openid"], json!({"enabled": true, "name": "Team"}));
+    let mut accounts = Vec::new();
+    for mut browser in [Browser::new(&base), Browser::new(&base)] {
+        let (status, headers, told) = sign_in(&fake, &mut browser).await;
+        assert_eq!(
+            (status, &headers["location"]),
+            (StatusCode::SEE_OTHER, &"/console/".parse().unwrap()),
+            "{told}"
+        );
+        let (_, _, own) = browser.visit("/api/user/self").await;
+        assert_eq!((&own["data"]["username"], &own["data"]["role"]), (&json!("ada"), &json!(1)));
+        accounts.push(own["data"]["id"].clone());
+    }
+    assert_eq!(accounts[0], accounts[1]);
+    // Somebody else by the same name is somebody else.
+    *fake.0.lie.lock().unwrap() = Some(("sub", json!("user-8")));
+    let mut other = Browser::new(&base);
+    assert_eq!(sign_in(&fake, &mut other).await.0, 303);
+    let (_, _, own) = other.visit("/api/user/self").await;
+    assert_ne!(own["data"]["id"], accounts[0]);
+
+    let stranger = Browser::new(&base).visit("/api/oauth/openid/callback?code=x&state=y").await;
+    assert_eq!(stranger.0, 401);
+    assert!(!stranger.1.contains_key("set-cookie"));
+}
+
+#[tokio::test]
+async fn nobody_gets_an_account_where_signing_up_is_off() {
+    let fake = Fake::at(unix_seconds()).await;
+    let (_folder, base) = gateway(&fake, false).await;
+    let mut browser = Browser::new(&base);
+    let (status, headers, told) = sign_in(&fake, &mut browser).await;
+    assert_eq!(status, 403, "{told}");
+    assert!(!headers.contains_key("set-cookie"));
+    assert_eq!(browser.visit("/api/user/self").await.0, 401);
 }

@@ -132,3 +132,26 @@ fn a_port_that_is_taken_is_told() {
     assert_eq!(output.status.code(), Some(1));
     assert!(errors.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{errors}");
 }
+
+#[test]
+fn gateways_that_cannot_work_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("gateway.toml");
+    let file_name = file.to_str().unwrap();
+    check(home.path(), &["gateway", "--config", file_name], &["cannot read", "gateway.toml"]);
+    let accounts = home.path().join("accounts");
+    let accounts = format!("accounts = '{}'", accounts.display());
+    let certificate = "tls = { certificate = '/nonexistent/c', key = '/nonexistent/k' }";
+    let upstream = "[[gateway.upstreams]]\nname = 'a'\nbase_url = 'a'\nmodels = ['m']";
+    for (text, part) in [
+        (String::new(), "[gateway]"),
+        ("[gateway]\nacounts = 'x'".to_owned(), "acounts"),
+        ("[gateway]".to_owned(), "accounts"),
+        (format!("[gateway]\n{accounts}\n{upstream}"), "base_url"),
+        (format!("[gateway]\n{accounts}\nsign_up = 'maybe'"), "sign_up"),
+        (format!("[gateway]\n{accounts}\nlisten = '127.0.0.1:0'\n{certificate}"), "/nonexistent/c"),
+    ] {
+        fs::write(&file, text).unwrap();
+        check(home.path(), &["gateway", "--config", file_name], &[part]);
+    }
+}

@@ -35,6 +35,14 @@ pub struct TlsError {
 }
 
 impl TlsFiles {
+    /// Whether a server can begin with them.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or makes no certificate with its key.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.load().map(drop)
+    }
+
     fn load(&self) -> Result<ServerConfig, TlsError> {
         let of = |path: &Path, problem: String| TlsError { path: path.to_owned(), problem };
         let certificate = |error| of(&self.certificate, error);
