@@ -30,7 +30,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     command.args(["serve", "--model", MODEL, "--port", "0", "--accounts"]).arg(accounts);
     command.env("PHIAL_HOME", &home);
     let server = Server::start(command)?;
-    let link = link(&server.greeting).context("the server printed no link to its first page")?;
+    let link = server.printed("link to its first page", link)?;
     node::run(workspace, TESTS, &["server", &link])
 }
 

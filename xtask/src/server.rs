@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +28,8 @@ pub struct Server {
     pub address: String,
     /// What it printed before it was ready.
     pub greeting: String,
+    /// What it prints since.
+    lines: Mutex<Receiver<String>>,
 }
 
 impl Server {
@@ -38,11 +41,12 @@ impl Server {
         let (sender, lines) = mpsc::channel();
         forward(child.stdout.take(), sender.clone());
         forward(child.stderr.take(), sender);
-        let mut server = Self { child, address: String::new(), greeting: String::new() };
+        let lines = Mutex::new(lines);
+        let mut server = Self { child, address: String::new(), greeting: String::new(), lines };
         let deadline = Instant::now() + START_TIME_MAX;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match lines.recv_timeout(left) {
+            match server.next_line(left) {
                 Ok(line) => {
                     server.greeting += &format!("{line}\n");
                     if let Some(address) = address(&line) {
@@ -53,6 +57,24 @@ impl Server {
                 Err(_) => bail!("the server printed no '{LISTENING}http://…'"),
             }
         }
+    }
+
+    /// What `find` finds in what the server printed, or will.
+    pub fn printed(&self, what: &str, find: fn(&str) -> Option<String>) -> Result<String> {
+        let deadline = Instant::now() + START_TIME_MAX;
+        let mut text = self.greeting.clone();
+        loop {
+            if let Some(found) = find(&text) {
+                return Ok(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.next_line(left);
+            text = line.with_context(|| format!("the server printed no {what}"))?;
+        }
+    }
+
+    fn next_line(&self, patience: Duration) -> Result<String, RecvTimeoutError> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
     }
 
     /// Runs a client, a script of the workspace, against the server.

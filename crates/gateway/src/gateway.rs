@@ -11,6 +11,7 @@ use crate::accounts::Accounts;
 use crate::admission;
 use crate::audit::Audit;
 use crate::channel_store::ChannelStore;
+use crate::console;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::management;
@@ -126,9 +127,16 @@ impl Gateway {
         })
     }
 
-    /// The management API.
+    /// The management API below `/api`, the console below `/console` and at `/`, and the public
+    /// API's description, of which the console makes its reference.
     pub fn management_routes(&self) -> Router {
-        management::router(Arc::clone(&self.0))
+        let upstream = Arc::clone(&self.0.upstream);
+        let describe = move || {
+            let description = upstream.openapi();
+            async { ([(CONTENT_TYPE, "application/json")], description) }
+        };
+        let management = management::router(Arc::clone(&self.0));
+        management.merge(console::routes()).route("/openapi.json", get(describe))
     }
 
     /// Everything: management below `/api`, the rest is the public API.
