@@ -3,9 +3,8 @@
 
 use serde_json::Value;
 
-use crate::chat::tools::check_name;
 use crate::error::InvalidRequest;
-use crate::fields::{Fields, type_name};
+use crate::fields::{Fields, check_name, type_name};
 
 /// What a whole answer must be, and where the request says so.
 #[derive(Clone, Debug, PartialEq)]

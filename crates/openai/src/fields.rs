@@ -135,6 +135,24 @@ fn out_of_range<T: std::fmt::Display>(
     format!("expected a value from {} to {}, but got {value} instead.", range.start(), range.end())
 }
 
+/// The most characters of a name.
+pub(crate) const NAME_LENGTH_MAX: usize = 64;
+
+/// Checks the name of a tool or a form found at `path`.
+pub(crate) fn check_name(name: &str, path: String) -> Result<(), InvalidRequest> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || name.len() > NAME_LENGTH_MAX || !name.bytes().all(allowed) {
+        return Err(InvalidRequest::value(
+            path,
+            format_args!(
+                "expected 1 to {} of the characters a-z, A-Z, 0-9, '_' and '-'.",
+                NAME_LENGTH_MAX
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// What `value` is, with its article.
 pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {

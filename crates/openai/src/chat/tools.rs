@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::InvalidRequest;
-use crate::fields::{Fields, type_name};
+pub(crate) use crate::fields::check_name;
+use crate::fields::{Fields, NAME_LENGTH_MAX, type_name};
 
 /// A function that the model may call.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +63,7 @@ impl Tools {
     /// The most tools of a request.
     pub const COUNT_MAX: usize = 128;
     /// The most characters of a name.
-    pub const NAME_LENGTH_MAX: usize = 64;
+    pub const NAME_LENGTH_MAX: usize = NAME_LENGTH_MAX;
 
     /// The names that [`Tools::read`] reads.
     pub(crate) const NAMES: &[&str] =
@@ -338,21 +339,6 @@ fn read_tool_name(tool: &Fields<'_>, list: &[FunctionTool]) -> Result<String, In
         ));
     }
     Ok(name.to_owned())
-}
-
-/// Checks the name of a tool found at `path`.
-pub(crate) fn check_name(name: &str, path: String) -> Result<(), InvalidRequest> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if name.is_empty() || name.len() > Tools::NAME_LENGTH_MAX || !name.bytes().all(allowed) {
-        return Err(InvalidRequest::value(
-            path,
-            format_args!(
-                "expected 1 to {} of the characters a-z, A-Z, 0-9, '_' and '-'.",
-                Tools::NAME_LENGTH_MAX
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// A call of a tool, in an answer or earlier in the conversation.
