@@ -145,8 +145,7 @@ pub(crate) fn check_name(name: &str, path: String) -> Result<(), InvalidRequest>
         return Err(InvalidRequest::value(
             path,
             format_args!(
-                "expected 1 to {} of the characters a-z, A-Z, 0-9, '_' and '-'.",
-                NAME_LENGTH_MAX
+                "expected 1 to {NAME_LENGTH_MAX} of the characters a-z, A-Z, 0-9, '_' and '-'."
             ),
         ));
     }
