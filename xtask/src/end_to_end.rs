@@ -22,14 +22,33 @@ const ROUTE_CLIENTS: &[&str] = &[
     "crates/serve/tests/clients/protocol_cases.py",
 ];
 
-/// Clients whose packages do not go together with those of the others.
-const FRAMEWORKS: &[&str] = &["crates/serve/tests/clients/langchain_client.py"];
+/// Clients whose packages do not go together with those of the others. They need a model with wits,
+/// which they lend to the scripted one.
+const FRAMEWORKS: &[&str] = &[
+    "crates/serve/tests/clients/langchain_client.py",
+    "crates/serve/tests/clients/instructor_client.py",
+];
+
+/// The client for Rust: a folder with a program.
+const RUST_CLIENT: &str = "crates/serve/tests/clients/rust";
+
+/// Stands between clients and server, and notes what goes through.
+const RECORDER: &str = "crates/serve/tests/clients/recorder.py";
+
+/// Holds what was noted against the official forms.
+const CONFORMANCE: &str = "crates/serve/tests/clients/conformance.py";
+
+/// The official description of the API, beside the workspace; not everybody has it.
+const OFFICIAL_SCHEMA: &str = "../shared/field/openai-openapi.json";
 
 /// The clients for Node: a folder with their packages, and the script to run.
 const NODE_CLIENTS: (&str, &str) = ("crates/serve/tests/clients/node", "clients.mjs");
 
 /// What clients do when that server has no time.
 const RETRIES: &str = "crates/serve/tests/clients/retries_client.py";
+
+/// Packages of [`FRAMEWORKS`] and [`SCHEMA_FUZZ`].
+const FRAMEWORK_PACKAGES: &str = "xtask/requirements-frameworks.txt";
 
 /// Makes requests out of the server's own description.
 const SCHEMA_FUZZ: &str = "crates/serve/tests/clients/schema_fuzz.py";
@@ -48,39 +67,88 @@ pub const MODEL: &str = "starter";
 
 pub fn check(workspace: &Workspace) -> Result<()> {
     let python = python::environment(workspace, "venv", "xtask/requirements.txt")?;
+    let captures = empty_folder(workspace, "captures")?;
+    fs::create_dir_all(&captures)?;
+    let recorded = Recorded { python: &python, captures: captures.join("captures.jsonl") };
     let phial = release_binary(workspace)?;
     let home = home(workspace);
     process::run(Command::new(&phial).args(["pull", MODEL]).env("PHIAL_HOME", &home))?;
     let mut command = Command::new(&phial);
     command.args(["serve", "--model", MODEL, "--port", "0"]).env("PHIAL_HOME", &home);
     let server = Server::start(command)?;
+    let recorder = recorded.before(workspace, &server)?;
     for client in CLIENTS {
-        server.drive(workspace, &python, client, MODEL)?;
+        recorder.drive(workspace, &python, client, MODEL)?;
     }
-    drop(server);
+    drop((recorder, server));
+    check_routes(workspace, &recorded)?;
+    check_frameworks(workspace, &recorded)?;
+    let mut command = Command::new(&python);
+    command.arg(workspace.root.join(CONFORMANCE)).arg(&recorded.captures);
+    process::run(command.arg("--schema").arg(workspace.root.join(OFFICIAL_SCHEMA)))
+}
+
+/// Clients of a server that answers at once.
+fn check_routes(workspace: &Workspace, recorded: &Recorded<'_>) -> Result<()> {
     let (example, model) = FAKE;
     let mut command = Command::new(release_example(workspace, example)?);
     command.arg("127.0.0.1:0").arg(empty_folder(workspace, "stored-by-clients")?);
     let server = Server::start(command)?;
+    let recorder = recorded.before(workspace, &server)?;
     for client in ROUTE_CLIENTS {
-        server.drive(workspace, &python, client, model)?;
+        recorder.drive(workspace, recorded.python, client, model)?;
     }
-    let mut command = Command::new(release_example(workspace, example)?);
-    command.args(["127.0.0.1:0", "hurried"]);
-    Server::start(command)?.drive(workspace, &python, RETRIES, model)?;
-    let requirements = "xtask/requirements-frameworks.txt";
-    let frameworks = python::environment(workspace, "venv-frameworks", requirements)?;
-    for client in FRAMEWORKS.iter().chain(&[SCHEMA_FUZZ]) {
-        server.drive(workspace, &frameworks, client, model)?;
-    }
-    node::run(workspace, NODE_CLIENTS, &[&format!("{}/v1", server.address), model])?;
-    drop(server);
-    let requirements = "xtask/requirements-function-calling.txt";
-    let python = python::environment_of(workspace, "venv-function-calling", requirements)?;
+    let address = format!("{}/v1", recorder.address);
+    node::run(workspace, NODE_CLIENTS, &[&address, model])?;
+    run_rust_client(workspace, &[&address, model])?;
+    let mut hurried = Command::new(release_example(workspace, example)?);
+    hurried.args(["127.0.0.1:0", "hurried"]);
+    Server::start(hurried)?.drive(workspace, recorded.python, RETRIES, model)?;
+    let frameworks = python::environment(workspace, "venv-frameworks", FRAMEWORK_PACKAGES)?;
+    // Not what clients send.
+    server.drive(workspace, &frameworks, SCHEMA_FUZZ, model)
+}
+
+/// Clients of a server whose model writes what it is told to.
+fn check_frameworks(workspace: &Workspace, recorded: &Recorded<'_>) -> Result<()> {
     let (example, model) = SCRIPTED;
     let mut command = Command::new(release_example(workspace, example)?);
     command.arg("127.0.0.1:0");
-    Server::start(command)?.drive(workspace, &python, FUNCTION_CALLING, model)
+    let server = Server::start(command)?;
+    let frameworks = python::environment(workspace, "venv-frameworks", FRAMEWORK_PACKAGES)?;
+    let recorder = recorded.before(workspace, &server)?;
+    for client in FRAMEWORKS {
+        recorder.drive(workspace, &frameworks, client, model)?;
+    }
+    let requirements = "xtask/requirements-function-calling.txt";
+    let python = python::environment_of(workspace, "venv-function-calling", requirements)?;
+    server.drive(workspace, &python, FUNCTION_CALLING, model)
+}
+
+/// Runs the client for Rust, a workspace of its own whose packages are built below the target
+/// folder.
+fn run_rust_client(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    println!("{RUST_CLIENT} with {}", arguments.join(" "));
+    let mut command = workspace.cargo();
+    command.args(["run", "--quiet", "--locked", "--manifest-path"]);
+    command.arg(workspace.root.join(RUST_CLIENT).join("Cargo.toml"));
+    command.arg("--target-dir").arg(workspace.target.join("rust-client"));
+    process::run(command.arg("--").args(arguments))
+}
+
+/// Where exchanges are noted, and what notes them.
+struct Recorded<'a> {
+    python: &'a Path,
+    captures: PathBuf,
+}
+
+impl Recorded<'_> {
+    /// A recorder in front of `server`.
+    fn before(&self, workspace: &Workspace, server: &Server) -> Result<Server> {
+        let mut command = Command::new(self.python);
+        command.arg(workspace.root.join(RECORDER)).arg(&server.address).arg(&self.captures);
+        Server::start(command)
+    }
 }
 
 /// A folder for what a server stores, without what the last one left.

@@ -6,8 +6,11 @@ Works against any model: it checks forms and promises, not what the model says. 
 per check and a summary; exits with 1 if any check failed.
 """
 
+from typing import Literal
+
 import anthropic
 from anthropic.types import Message, MessageTokensCount
+from pydantic import BaseModel
 
 from harness import Skipped, check, main
 
@@ -40,6 +43,34 @@ def ask(setup, content="Say hello.", **more):
 def strict(model_type, value):
     again = model_type.model_validate(value.model_dump(mode="json", exclude_unset=True))
     assert not again.model_extra, f"unknown fields {again.model_extra}"
+
+
+class Light(BaseModel):
+    """Everything in it has an end, whatever the model would like to say."""
+
+    on: bool
+    colour: Literal["red", "white"]
+
+
+@check
+def parsed(setup):
+    asked = dict(
+        model=setup.model,
+        messages=[{"role": "user", "content": "Say hello."}],
+        max_tokens=100,
+        output_format=Light,
+    )
+    assert isinstance(client(setup).messages.parse(**asked).parsed_output, Light)
+    with client(setup).messages.stream(**asked) as stream:
+        for _ in stream:
+            pass
+        assert isinstance(stream.get_final_message().parsed_output, Light)
+    bad = {"type": "json_schema", "schema": {"type": "object", "properties": {"a": {"not": {}}}}}
+    try:
+        ask(setup, output_config={"format": bad})
+        raise AssertionError("a schema that is not enforced was taken")
+    except anthropic.BadRequestError as error:
+        assert "'not' at '#/properties/a/not'" in str(error)
 
 
 @check

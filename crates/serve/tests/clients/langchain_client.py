@@ -1,10 +1,13 @@
 """LangChain's own tests of a chat model, over `langchain-openai` and a running server.
 
-    python langchain_client.py http://127.0.0.1:8000/v1 MODEL
+    python langchain_client.py http://127.0.0.1:8000/v1 scripted/phi4
 
-What they ask of the model's wits is left out where they would test those rather than the server.
+The server runs the example `scripted` of phial-serve, whose model `wits.py` makes clever: the tests
+ask for calls of the right tools and for answers in the right form, and get what the server makes of
+them.
 """
 
+import json
 import os
 import sys
 
@@ -12,8 +15,36 @@ import pytest
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
+import wits
 
-class TestServer(ChatModelIntegrationTests):
+# What a clever model calls in answer to the questions of the tests.
+CALLS = {
+    "magic_function(3)": ("magic_function", {"input": 3}),
+    "magic_function_no_args": ("magic_function_no_args", {}),
+    "weather in San Francisco": ("get_weather", {"location": "San Francisco, CA"}),
+    "你好啊集团": ("unicode_customer", {"customer_name": "你好啊集团", "description": "科技"}),
+    "こんにちは株式会社": ("unicode_customer", {"customer_name": "こんにちは株式会社", "description": "会社"}),
+}
+JOKE = {"setup": "Why do cats purr?", "punchline": "Because they can't whistle."}
+
+
+def think(body):
+    last = body["messages"][-1]
+    if last["role"] != "user":
+        return "That is what it gave."
+    content = last["content"]
+    if isinstance(content, list):
+        content = "".join(part.get("text", "") for part in content)
+    if body.get("tools"):
+        for question, calling in CALLS.items():
+            if question in content:
+                return wits.call(calling)
+    if (body.get("response_format") or {}).get("type") == "json_object":
+        return json.dumps(JOKE)
+    return wits.answer(body)
+
+
+class Tests(ChatModelIntegrationTests):
     @property
     def chat_model_class(self):
         return ChatOpenAI
@@ -25,22 +56,37 @@ class TestServer(ChatModelIntegrationTests):
             "model": os.environ["SERVER_MODEL"],
             "api_key": "none",
             "temperature": 0,
-            "max_tokens": 48,
+            "max_tokens": 256,
             # Each test has an event loop of its own and inherits the connections of the last.
             "max_retries": 2,
             "stream_usage": True,
+            "http_client": wits.client(think),
+            "http_async_client": wits.async_client(think),
         }
 
-    # Whether a model of so few parameters calls the right tool is not the server's merit.
-    has_tool_calling = False
-    has_tool_choice = False
-    has_structured_output = False
-    supports_json_mode = False
+    has_tool_calling = True
+    has_tool_choice = True
+    has_structured_output = True
+    supports_json_mode = True
     supports_image_inputs = False
     supports_image_urls = False
     returns_usage_metadata = True
 
 
+class TestJsonSchema(Tests):
+    """Structured output by `response_format`, which is the client's default."""
+
+
+class TestFunctionCalling(Tests):
+    """Structured output by a tool that must be called."""
+
+    structured_output_kwargs = {"method": "function_calling"}
+
+
+del Tests
+
 if __name__ == "__main__":
     os.environ["SERVER_URL"], os.environ["SERVER_MODEL"] = sys.argv[1:3]
-    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--asyncio-mode=auto", __file__]))
+    sys.exit(
+        pytest.main(["-q", "-rs", "-p", "no:cacheprovider", "--asyncio-mode=auto", __file__])
+    )

@@ -14,8 +14,12 @@ import time
 import traceback
 import urllib.request
 
+from typing import List, Literal, Optional
+
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from pydantic import BaseModel, Field
 
 CHECKS = []
 
@@ -238,6 +242,116 @@ def stop(setup):
     cut = setup.chat("Tell me a story.", stop=[needle], **options).choices[0]
     assert cut.message.content == text[: text.index(needle)]
     assert cut.finish_reason == "stop"
+
+
+class Part(BaseModel):
+    name: str = Field(max_length=6)
+    kind: Literal["wheel", "door"]
+
+
+class Car(BaseModel):
+    """Everything in it has an end, whatever the model would like to say."""
+
+    colour: Literal["red", "blue"]
+    doors: int = Field(ge=0, le=9)
+    electric: bool
+    parts: List[Part] = Field(max_length=2)
+    note: Optional[str] = Field(max_length=8)
+
+
+CAR = {"role": "user", "content": "Describe a car."}
+
+
+@check
+def parsed(setup):
+    answer = setup.client.chat.completions.parse(
+        model=setup.model, messages=[CAR], response_format=Car, temperature=1.2, seed=3, max_tokens=400
+    )
+    message = answer.choices[0].message
+    assert isinstance(message.parsed, Car) and message.refusal is None
+    assert Car.model_validate_json(message.content) == message.parsed
+    # What was parsed can be sent back as it is.
+    again = setup.client.chat.completions.parse(
+        model=setup.model, messages=[CAR, message, CAR], response_format=Car, max_tokens=400
+    )
+    assert isinstance(again.choices[0].message.parsed, Car)
+
+
+@check
+def parsed_stream(setup):
+    with setup.client.chat.completions.stream(
+        model=setup.model, messages=[CAR], response_format=Car, max_tokens=400
+    ) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert {"chunk", "content.delta", "content.done"} <= kinds, kinds
+    assert isinstance(final.choices[0].message.parsed, Car)
+
+
+@check
+def parsed_tools(setup):
+    tool = openai.pydantic_function_tool(Car)
+    for choice in ("required", {"type": "function", "function": {"name": "Car"}}):
+        answer = setup.client.chat.completions.parse(
+            model=setup.model,
+            messages=[CAR],
+            tools=[tool],
+            tool_choice=choice,
+            parallel_tool_calls=False,
+            max_tokens=400,
+        )
+        (call,) = answer.choices[0].message.tool_calls
+        assert isinstance(call.function.parsed_arguments, Car)
+
+
+@check
+def parsed_response(setup):
+    asked = dict(model=setup.model, input="Describe a car.", text_format=Car, max_output_tokens=400)
+    answer = setup.client.responses.parse(**asked)
+    assert isinstance(answer.output_parsed, Car)
+    assert answer.text.format.type == "json_schema" and answer.text.format.name == "Car"
+    with setup.client.responses.stream(**asked) as stream:
+        for _ in stream:
+            pass
+        assert isinstance(stream.get_final_response().output_parsed, Car)
+
+
+@check
+def cut_before_it_is_valid(setup):
+    try:
+        setup.client.chat.completions.parse(
+            model=setup.model, messages=[CAR], response_format=Car, max_tokens=4
+        )
+        raise AssertionError("a cut answer was parsed")
+    except openai.LengthFinishReasonError as error:
+        assert error.completion.choices[0].finish_reason == "length"
+
+
+@check
+def forms_of_other_servers(setup):
+    def ask(**body):
+        return setup.chat("Yes or no?", max_tokens=60, extra_body=body).choices[0].message.content
+
+    assert ask(structured_outputs={"choice": ["yes", "no"]}) in ("yes", "no")
+    assert ask(guided_regex="[0-9]{3}").isdigit()
+    assert isinstance(json.loads(ask(guided_json={"type": "boolean"})), bool)
+    assert ask(guided_grammar='start: "a" "b"') == "ab"
+    text = setup.client.completions.create(
+        model=setup.model, prompt="Once", max_tokens=20, extra_body={"guided_choice": ["upon"]}
+    )
+    assert text.choices[0].text == "upon"
+
+
+@check
+def forms_that_cannot_be(setup):
+    schema = {"type": "object", "properties": {"a": {"not": {"type": "string"}}}}
+    form = {"type": "json_schema", "json_schema": {"name": "thing", "schema": schema}}
+    try:
+        setup.chat(response_format=form)
+        raise AssertionError("a schema that is not enforced was taken")
+    except openai.BadRequestError as error:
+        assert (error.code, error.param) == ("invalid_json_schema", "response_format")
+        assert "Invalid schema for response_format 'thing': 'not' at '#/properties/a/not'" in str(error)
 
 
 @check

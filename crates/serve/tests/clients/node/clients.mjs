@@ -7,12 +7,21 @@
 
 import assert from "node:assert/strict";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { embed, generateText, streamText } from "ai";
+import { embed, generateObject, generateText, streamObject, streamText } from "ai";
 import OpenAI, { APIError } from "openai";
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
+import { z } from "zod";
 
 const [baseURL, model] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
 const provider = createOpenAICompatible({ name: "phial", baseURL, includeUsage: true });
+const structured = createOpenAICompatible({
+  name: "phial",
+  baseURL,
+  supportsStructuredOutputs: true,
+});
+// Everything in it has an end, whatever the model would like to say.
+const Light = z.object({ on: z.boolean(), colour: z.enum(["red", "white"]) });
 const messages = [{ role: "user", content: "Say hello." }];
 
 const checks = {
@@ -67,6 +76,32 @@ const checks = {
     const stream = client.responses.stream(options);
     assert.equal((await stream.finalResponse()).output_text, answer.output_text);
     assert.equal((await client.responses.retrieve(answer.id)).output_text, answer.output_text);
+  },
+
+  async parsed() {
+    const options = { model, messages, temperature: 0, max_tokens: 100 };
+    const response_format = zodResponseFormat(Light, "light");
+    const answer = await client.chat.completions.parse({ ...options, response_format });
+    Light.parse(answer.choices[0].message.parsed);
+    const stream = client.chat.completions.stream({ ...options, response_format });
+    const final = await stream.finalChatCompletion();
+    assert.deepEqual(final.choices[0].message.parsed, answer.choices[0].message.parsed);
+    const response = await client.responses.parse({
+      model,
+      input: "Say hello.",
+      max_output_tokens: 100,
+      text: { format: zodTextFormat(Light, "light") },
+    });
+    Light.parse(response.output_parsed);
+  },
+
+  async sdkObject() {
+    const options = { schema: Light, prompt: "Say hello.", temperature: 0, maxOutputTokens: 100 };
+    const { object } = await generateObject({ model: structured(model), ...options });
+    Light.parse(object);
+    const stream = streamObject({ model: structured(model), ...options });
+    for await (const part of stream.partialObjectStream) assert.equal(typeof part, "object");
+    assert.deepEqual(await stream.object, object);
   },
 
   async errors() {
