@@ -12,6 +12,7 @@ use crate::accounts::Accounts;
 use crate::admission;
 use crate::audit::Audit;
 use crate::channel_store::ChannelStore;
+use crate::console;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::management;
@@ -114,12 +115,12 @@ impl Gateway {
         Router::new().fallback(move |request: Request| public(Arc::clone(&parts), request))
     }
 
-    /// The management API.
+    /// The management API below `/api`, and the console that uses it.
     pub fn management_routes(&self) -> Router {
-        management::router(Arc::clone(&self.0))
+        management::router(Arc::clone(&self.0)).merge(console::routes())
     }
 
-    /// Everything: management below `/api`, the rest is the public API.
+    /// Everything: management and console, and the rest is the public API.
     pub fn routes(&self) -> Router {
         self.management_routes().merge(self.public_routes())
     }
