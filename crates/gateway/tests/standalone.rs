@@ -209,7 +209,9 @@ async fn management_can_have_an_address_of_its_own() {
     let mut browser = Browser { client, base: base(free), headers: HeaderMap::new() };
     assert_eq!(browser.ask("GET", "/api/status", Value::Null).await.0, 200);
     assert_eq!(browser.ask("GET", "/v1/models", Value::Null).await.0, 404);
+    assert_eq!(browser.ask("GET", "/console/", Value::Null).await.0, 200);
     browser.base = base(public);
+    assert_eq!(browser.ask("GET", "/console/", Value::Null).await.0, 404);
     assert_eq!(browser.ask("GET", "/api/status", Value::Null).await.0, 404);
     assert_eq!(browser.ask("GET", "/v1/models", Value::Null).await.0, 401);
 }
