@@ -81,37 +81,11 @@ fn run(arguments: &[String]) -> Result<bool> {
             goldens::compare(&Workspace::open()?)
         }
         "bench-peers" => {
-            options.allow(&["--model", "--only", "--runs", "--threads", "--phial"])?;
-            let plan = peers::Plan {
-                model: options.text("--model")?.unwrap_or("phi-4-mini").to_owned(),
-                threads: options.number("--threads", 2)?,
-                runs: options.number("--runs", 3)?,
-                only: options.text("--only")?.map(str::to_owned),
-                phial: options.text("--phial")?.map(PathBuf::from),
-            };
-            peers::run(&Workspace::open()?, &plan)?;
+            peers::run(&Workspace::open()?, &options.peers()?)?;
             Ok(true)
         }
         "bench-serving" => {
-            options.allow(&[
-                "--model",
-                "--only",
-                "--runs",
-                "--threads",
-                "--streams",
-                "--tokens",
-                "--phial",
-            ])?;
-            let plan = serving::Plan {
-                model: options.text("--model")?.unwrap_or("phi-4-mini").to_owned(),
-                threads: options.number("--threads", 2)?,
-                runs: options.number("--runs", 3)?,
-                streams: options.number("--streams", 32)?,
-                tokens: options.number("--tokens", 64)?,
-                only: options.text("--only")?.map(str::to_owned),
-                phial: options.text("--phial")?.map(PathBuf::from),
-            };
-            serving::run(&Workspace::open()?, &plan)?;
+            serving::run(&Workspace::open()?, &options.serving()?)?;
             Ok(true)
         }
         "divergence" => {
@@ -137,6 +111,38 @@ fn run(arguments: &[String]) -> Result<bool> {
 struct Options<'a>(&'a [String]);
 
 impl<'a> Options<'a> {
+    fn peers(&self) -> Result<peers::Plan> {
+        self.allow(&["--model", "--only", "--runs", "--threads", "--phial"])?;
+        Ok(peers::Plan {
+            model: self.text("--model")?.unwrap_or("phi-4-mini").to_owned(),
+            threads: self.number("--threads", 2)?,
+            runs: self.number("--runs", 3)?,
+            only: self.text("--only")?.map(str::to_owned),
+            phial: self.text("--phial")?.map(PathBuf::from),
+        })
+    }
+
+    fn serving(&self) -> Result<serving::Plan> {
+        self.allow(&[
+            "--model",
+            "--only",
+            "--runs",
+            "--threads",
+            "--streams",
+            "--tokens",
+            "--phial",
+        ])?;
+        Ok(serving::Plan {
+            model: self.text("--model")?.unwrap_or("phi-4-mini").to_owned(),
+            threads: self.number("--threads", 2)?,
+            runs: self.number("--runs", 3)?,
+            streams: self.number("--streams", 32)?,
+            tokens: self.number("--tokens", 64)?,
+            only: self.text("--only")?.map(str::to_owned),
+            phial: self.text("--phial")?.map(PathBuf::from),
+        })
+    }
+
     fn allow(&self, names: &[&str]) -> Result<()> {
         for name in self.0.iter().step_by(2) {
             if !names.contains(&name.as_str()) {
