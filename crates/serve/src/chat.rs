@@ -18,6 +18,7 @@ use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::clock::unix_seconds;
 use crate::exchange::Exchange;
+use crate::measure::Measure;
 use crate::server::Server;
 
 /// What all parts of an answer share.
@@ -67,6 +68,23 @@ pub(crate) async fn create(
         Some(options) => Ok(streamed::respond(&server, head, rounds, options)),
         None => Ok(plain::respond(head, rounds).await?.into_response()),
     }
+}
+
+/// The most that a chat can take.
+pub(crate) fn measure(server: &Server, body: &[u8]) -> Result<Measure, ApiError> {
+    let chat = convert::read(server, body)?;
+    let has_external = !chat.wanted.is_empty();
+    let measure = answer::prepare(server, chat.ask)?.measure();
+    if !has_external {
+        return Ok(measure);
+    }
+    // Each further round reads what the rounds before it have become: at most a whole context.
+    let rounds = server.options().limits.external_rounds_max as u64;
+    let context = server.context_tokens() as u64;
+    Ok(Measure {
+        prompt_tokens: (1 + rounds) * context,
+        generated_tokens_max: measure.generated_tokens_max.max(context) * (1 + rounds),
+    })
 }
 
 /// A call that the server ran, in the words of the API.

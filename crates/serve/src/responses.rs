@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use phial_openai::metering::Owner;
 use phial_openai::{
     InvalidRequest, Item, Message, ResponseObject, ResponsesRequest, Role, SamplingFields,
     conversation,
@@ -20,7 +21,8 @@ use crate::body::{blocking, read_json};
 use crate::chat;
 use crate::clock::unix_seconds;
 use crate::exchange::Exchange;
-use crate::response_store::StoredResponse;
+use crate::measure::Measure;
+use crate::response_store::{StoredResponse, Viewer};
 use crate::sampling::sampling_options;
 use crate::server::Server;
 use draft::Draft;
@@ -45,36 +47,44 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
     let for_task = server.clone();
-    let asked = blocking(move || prepare(&for_task, &body)).await?;
+    let owner = exchange.owner().cloned();
+    let viewer = owner.clone();
+    let asked = blocking(move || prepare(&for_task, &body, Viewer::Owner(viewer.as_ref()))).await?;
     exchange.answers(&server.model().id, &asked.response.id, asked.stream);
     let draft = Draft::new(asked.response, asked.prepared.prompt_tokens());
     let mut answer = asked.prepared.start(&server, &exchange)?;
     if asked.stream {
-        return Ok(streamed::respond(&server, draft, answer, asked.input));
+        return Ok(streamed::respond(&server, draft, answer, asked.input, owner));
     }
     let mut draft = draft;
     while let Some((_, event)) = answer.next().await? {
         draft.take(&server, event);
     }
-    store(&server, draft.response(), asked.input);
+    store(&server, draft.response(), asked.input, owner);
     Ok(Json(draft.into_response()).into_response())
 }
 
 /// Keeps a response with its input, if there is one to keep it with.
-fn store(server: &Server, response: &ResponseObject, input: Option<Vec<Item>>) {
+fn store(
+    server: &Server,
+    response: &ResponseObject,
+    input: Option<Vec<Item>>,
+    owner: Option<Owner>,
+) {
     if let Some(input) = input {
-        server.responses().add(StoredResponse { response: response.clone(), input });
+        let response = response.clone();
+        server.responses().add(StoredResponse { response, input, owner });
     }
 }
 
 /// Reads, checks and tokenises a body. Takes time in proportion to its length.
-fn prepare(server: &Server, body: &[u8]) -> Result<PreparedResponse, ApiError> {
+fn prepare(server: &Server, body: &[u8], viewer: Viewer<'_>) -> Result<PreparedResponse, ApiError> {
     let mut asked = ResponsesRequest::from_json(body)?;
     server.check_model(&asked.model)?;
     for item in &mut asked.input {
         item.name_by(|prefix| server.ids().next(prefix));
     }
-    let ask = ask(server, &asked)?;
+    let ask = ask(server, &asked, viewer)?;
     let id = server.ids().next("resp_");
     let model = server.model().id.clone();
     Ok(PreparedResponse {
@@ -85,11 +95,17 @@ fn prepare(server: &Server, body: &[u8]) -> Result<PreparedResponse, ApiError> {
     })
 }
 
-fn ask(server: &Server, asked: &ResponsesRequest) -> Result<Ask, ApiError> {
+/// The most that a response can take, whoever's the one is that it goes on from: whether it may is
+/// found out when it is answered.
+pub(crate) fn measure(server: &Server, body: &[u8]) -> Result<Measure, ApiError> {
+    Ok(prepare(server, body, Viewer::Anybody)?.prepared.measure())
+}
+
+fn ask(server: &Server, asked: &ResponsesRequest, viewer: Viewer<'_>) -> Result<Ask, ApiError> {
     let earlier = match &asked.previous_response_id {
         None => Vec::new(),
         Some(id) => {
-            let earlier = server.responses().conversation(id);
+            let earlier = server.responses().conversation(viewer, id);
             earlier.map_err(|missing| ApiError::previous_response(&missing))?
         }
     };

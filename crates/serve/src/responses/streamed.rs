@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::response::Response;
+use phial_openai::metering::Owner;
 use phial_openai::{Item, NumberedEvent, ResponseEvent, ResponseStatus};
 
 use super::draft::Draft;
@@ -20,11 +21,13 @@ pub(super) fn respond(
     draft: Draft,
     answer: Answer,
     input: Option<Vec<Item>>,
+    owner: Option<Owner>,
 ) -> Response {
     let mut events = Events {
         server: server.clone(),
         answer,
         input,
+        owner,
         count: 0,
         ready: VecDeque::new(),
         ended: false,
@@ -41,6 +44,7 @@ struct Events {
     draft: Draft,
     answer: Answer,
     input: Option<Vec<Item>>,
+    owner: Option<Owner>,
     /// Events made.
     count: usize,
     /// Events that are yet to be sent.
@@ -64,7 +68,8 @@ impl sse::Source for Events {
                     let told = self.draft.take(&self.server, event);
                     // Before the client hears of the end, for it may go on from there at once.
                     if self.draft.response().status != ResponseStatus::InProgress {
-                        store(&self.server, self.draft.response(), self.input.take());
+                        let owner = self.owner.take();
+                        store(&self.server, self.draft.response(), self.input.take(), owner);
                     }
                     self.send(told);
                 }
