@@ -259,6 +259,11 @@ impl<M: Forward + ?Sized> Engine<M> {
         self.scheduler.is_waiting(id)
     }
 
+    /// What a request has taken so far; `None` for those that are unknown, or done.
+    pub fn usage(&self, id: RequestId) -> Option<Usage> {
+        self.scheduler.find(id).map(usage)
+    }
+
     /// Blocks of the cache that no request uses. Some hold prefixes that a later request may find.
     pub fn free_blocks(&self) -> usize {
         self.scheduler.cache().free()

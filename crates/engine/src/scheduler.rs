@@ -136,9 +136,13 @@ impl Scheduler {
 
     /// Whether no step has worked on a sequence yet.
     pub fn is_waiting(&self, id: RequestId) -> bool {
+        self.find(id).is_some_and(|sequence| sequence.started.is_none())
+    }
+
+    /// The sequence of a request that is not done.
+    pub fn find(&self, id: RequestId) -> Option<&Sequence> {
         let running = self.running.iter().map(|one| &one.sequence);
-        let mut all = running.chain(&self.waiting);
-        all.any(|sequence| sequence.id == id && sequence.started.is_none())
+        running.chain(&self.waiting).find(|sequence| sequence.id == id)
     }
 
     pub fn running_mut(&mut self) -> &mut [Running] {

@@ -22,6 +22,8 @@ pub enum Command {
     Serve(Serve),
     /// Serve other servers of the API behind accounts and keys, without a model of its own
     Gateway(Gateway),
+    /// Look after the accounts of `serve --accounts`
+    Accounts(Accounts),
     /// Ask one question, or chat
     Run(Run),
     /// Download a model into the local store
@@ -159,6 +161,54 @@ pub struct Serve {
     /// Folder for /v1/files and /v1/batches, which are refused when not given
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
+    /// Ask for keys, and keep accounts, usage and a ledger in this folder or PostgreSQL database
+    /// (postgres://…); without it everybody who reaches the port is served
+    #[arg(long, value_name = "DIR|URL")]
+    pub accounts: Option<String>,
+    /// Folder of this node when accounts are in PostgreSQL
+    #[arg(long, value_name = "DIR", requires = "accounts")]
+    pub accounts_folder: Option<PathBuf>,
+    /// Where people reach the service (https://example.org). With https, cookies travel over
+    /// encrypted connections only
+    #[arg(long, value_name = "URL", requires = "accounts")]
+    pub public_url: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Accounts {
+    /// Folder of the accounts, or their PostgreSQL database (postgres://…)
+    #[arg(long, value_name = "DIR|URL", global = true, default_value = "phial-accounts")]
+    pub accounts: String,
+    /// Folder of this node when accounts are in PostgreSQL
+    #[arg(long, value_name = "DIR", global = true)]
+    pub accounts_folder: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: AccountsCommand,
+}
+
+#[derive(Subcommand)]
+pub enum AccountsCommand {
+    /// Print a new link by which an administrator is made, once, within a day
+    SetupLink {
+        /// Where the server is
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+        url: String,
+    },
+    /// Write a copy of all accounts, also while a server runs
+    Backup {
+        /// The copy, which must not be there yet; the secret is put beside it
+        file: PathBuf,
+    },
+    /// Put a copy into the place of the accounts, while no server runs
+    Restore {
+        /// What `backup` wrote
+        file: PathBuf,
+    },
+    /// Give a user another password, read from standard input
+    ResetPassword {
+        /// The user
+        name: String,
+    },
 }
 
 #[derive(Args)]

@@ -1,5 +1,6 @@
 //! One file per command, and what several of them share.
 
+mod accounts;
 mod bench;
 mod ceilings;
 mod doctor;
@@ -24,6 +25,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Gateway(arguments) => gateway::run(&arguments),
+        Command::Accounts(arguments) => accounts::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Pull(arguments) => pull::run(&arguments),
         Command::List => store::list(),

@@ -10,6 +10,7 @@ mod bundle;
 mod cli;
 mod commands;
 mod fingerprint;
+mod local_upstream;
 mod locate;
 mod logging;
 mod memory;

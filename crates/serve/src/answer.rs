@@ -23,6 +23,7 @@ use phial_text::Message;
 use crate::api_error::ApiError;
 use crate::engine_thread::{Submission, Update};
 use crate::exchange::Exchange;
+use crate::measure::Measure;
 use crate::server::Server;
 use reader::Reader;
 
@@ -75,6 +76,8 @@ pub(crate) enum Input {
 /// A request that the engine can take.
 pub(crate) struct Prepared {
     requests: Vec<Request>,
+    /// The index of the prompt of each request.
+    prompts: Vec<usize>,
     prompt_tokens: usize,
     readers: Vec<Reader>,
     /// Roles and texts of the prompt, if an observer wants to know them.
@@ -85,6 +88,15 @@ impl Prepared {
     /// Tokens of the prompt, the same for each choice; of all prompts, if there are several.
     pub(crate) fn prompt_tokens(&self) -> usize {
         self.prompt_tokens
+    }
+
+    /// The most that it can take.
+    pub(crate) fn measure(&self) -> Measure {
+        let most = |request: &Request| request.tokens_max.unwrap_or(usize::MAX) as u64;
+        Measure {
+            prompt_tokens: self.prompt_tokens as u64,
+            generated_tokens_max: self.requests.iter().map(most).sum(),
+        }
     }
 
     /// Number of answers.
@@ -100,6 +112,8 @@ impl Prepared {
     /// Has the choices of `other`, which may have another prompt, answered too; their indices
     /// follow.
     pub(crate) fn join(&mut self, other: Self) {
+        let first = self.prompts.last().map_or(0, |last| last + 1);
+        self.prompts.extend(other.prompts.iter().map(|prompt| first + prompt));
         self.requests.extend(other.requests);
         self.readers.extend(other.readers);
         self.prompt_tokens += other.prompt_tokens;
@@ -114,7 +128,7 @@ impl Prepared {
         if let Some(said) = self.said {
             exchange.asked(said);
         }
-        let submission = server.engine().submit(self.requests, exchange)?;
+        let submission = server.engine().submit(self.requests, &self.prompts, exchange)?;
         let prompt_logprobs = vec![Vec::new(); self.readers.len()];
         Ok(Answer { submission, readers: self.readers, ready: VecDeque::new(), prompt_logprobs })
     }

@@ -18,6 +18,7 @@ use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::clock::unix_seconds;
 use crate::exchange::Exchange;
+use crate::measure::Measure;
 use crate::server::Server;
 
 /// What all parts of an answer share.
@@ -67,6 +68,14 @@ pub(crate) async fn create(
         Some(options) => Ok(streamed::respond(&server, head, rounds, options)),
         None => Ok(plain::respond(head, rounds).await?.into_response()),
     }
+}
+
+/// The most that a chat can take.
+pub(crate) fn measure(server: &Server, body: &[u8]) -> Result<Measure, ApiError> {
+    let chat = convert::read(server, body)?;
+    let has_external = !chat.wanted.is_empty();
+    let measure = answer::prepare(server, chat.ask)?.measure();
+    Ok(if has_external { measure.of_all_rounds(server) } else { measure })
 }
 
 /// A call that the server ran, in the words of the API.

@@ -17,6 +17,7 @@ use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::clock::unix_seconds;
 use crate::exchange::Exchange;
+use crate::measure::Measure;
 use crate::server::Server;
 use crate::usage::UsageSum;
 
@@ -72,6 +73,11 @@ impl Head {
             usage,
         }
     }
+}
+
+/// The most that texts can take.
+pub(crate) fn measure(server: &Server, body: &[u8]) -> Result<Measure, ApiError> {
+    Ok(convert::prepare(server, body)?.prepared.measure())
 }
 
 /// Goes on with texts.

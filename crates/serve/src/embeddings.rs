@@ -14,6 +14,7 @@ use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::engine_thread::Update;
 use crate::exchange::Exchange;
+use crate::measure::Measure;
 use crate::prompt_input::read_tokens;
 use crate::server::Server;
 
@@ -62,6 +63,12 @@ fn prepare(server: &Server, body: &[u8]) -> Result<Prepared, ApiError> {
     Ok(Prepared { inputs, encoding: asked.encoding })
 }
 
+/// What embedding the texts of a body takes.
+pub(crate) fn measure(server: &Server, body: &[u8]) -> Result<Measure, ApiError> {
+    let prompt_tokens = prepare(server, body)?.inputs.iter().map(Vec::len).sum::<usize>() as u64;
+    Ok(Measure { prompt_tokens, generated_tokens_max: 0 })
+}
+
 async fn embed(
     server: &Server,
     exchange: &Exchange,
@@ -72,7 +79,9 @@ async fn embed(
         prompt_report: PromptReport::MeanHidden,
         ..Request::new(tokens.clone())
     };
-    let mut submission = server.engine().submit(inputs.iter().map(request).collect(), exchange)?;
+    let requests = inputs.iter().map(request).collect();
+    let prompts: Vec<usize> = (0..inputs.len()).collect();
+    let mut submission = server.engine().submit(requests, &prompts, exchange)?;
     let mut vectors = vec![Vec::new(); inputs.len()];
     while !submission.is_done() {
         let (index, update) = submission.next().await?;

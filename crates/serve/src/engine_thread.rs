@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::exchange::Exchange;
+use crate::tally::Share;
 
 pub(crate) use metrics::EngineMetrics;
 pub(crate) use submission::Submission;
@@ -71,6 +72,8 @@ struct Client {
     index: usize,
     updates: UnboundedSender<(usize, Update)>,
     timing: metrics::Timing,
+    /// Ends with the request, whatever becomes of its client.
+    share: Option<Share>,
 }
 
 /// What a submission hears of one of its requests.
@@ -190,11 +193,13 @@ impl EngineHandle {
         }
     }
 
-    /// Asks for all of `requests` or none; updates name them by their index. `exchange` says how
-    /// long it may take, and is told what comes of it.
+    /// Asks for all of `requests` or none; updates name them by their index. `prompts` has the
+    /// index of the prompt of each, for the bill. `exchange` says how long it may take, and is told
+    /// what comes of it.
     pub(crate) fn submit(
         &self,
         requests: Vec<Request>,
+        prompts: &[usize],
         exchange: &Exchange,
     ) -> Result<Submission, SubmitError> {
         let count = requests.len();
@@ -204,10 +209,11 @@ impl EngineHandle {
         let (sender, updates) = unbounded_channel();
         // From here on the submission gives the places back, whatever happens.
         let submission = Submission::new(self.clone(), exchange.clone(), first, count, updates);
+        let mut shares = exchange.shares(prompts).into_iter();
         for (index, request) in requests.into_iter().enumerate() {
             let ticket = Ticket(first + index as u64);
             let timing = metrics::Timing::new(request.prompt.len());
-            let client = Client { index, updates: sender.clone(), timing };
+            let client = Client { index, updates: sender.clone(), timing, share: shares.next() };
             let command = Command::Submit { ticket, request: Box::new(request), client };
             self.commands.send(command).map_err(|_| self.shared.gone())?;
         }

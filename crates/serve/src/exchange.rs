@@ -10,9 +10,11 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use phial_engine::{FinishReason, Request, Usage};
+use phial_openai::metering::{Meter, Owner, Payer};
 
 use crate::limits::Limits;
 use crate::observer::{FinishedRequest, Observer, Outcome};
+use crate::tally::{Share, Tally};
 
 /// Marks requests that nobody waits for, such as those of batches: they have time.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,11 @@ struct Inner {
     /// How long the engine may let it wait, each time that it is asked.
     queue_time_max: Option<Duration>,
     observer: Option<Arc<dyn Observer>>,
+    /// Told to whoever bills for it.
+    tally: Option<Arc<Tally>>,
+    /// Whose what it leaves behind is; `None` where nobody is told apart.
+    owner: Option<Owner>,
+    payer: Option<Payer>,
     facts: Mutex<FinishedRequest>,
 }
 
@@ -45,6 +52,7 @@ impl Exchange {
         headers: &HeaderMap,
         limits: Option<&Limits>,
         observer: Option<Arc<dyn Observer>>,
+        (meter, owner, payer): (Option<Meter>, Option<Owner>, Option<Payer>),
     ) -> Self {
         let arrived = Instant::now();
         let time_max = limits.and_then(|limits| limits.request_time_max);
@@ -60,6 +68,9 @@ impl Exchange {
             deadline: time_max.and_then(|time| arrived.checked_add(time)),
             queue_time_max: limits.and_then(|limits| limits.queue_time_max),
             observer,
+            tally: meter.map(|meter| Arc::new(Tally::new(meter))),
+            owner,
+            payer,
             facts: Mutex::new(facts),
         }))
     }
@@ -99,6 +110,21 @@ impl Exchange {
         generation.seed = sampling.seed;
         generation.stop = first.stop_strings.clone();
         generation.choices = requests.len();
+    }
+
+    /// What choices add to the bill, by the indices of their prompts; none if nobody bills.
+    pub(crate) fn shares(&self, prompts: &[usize]) -> Vec<Share> {
+        self.0.tally.as_ref().map_or_else(Vec::new, |tally| tally.shares(prompts))
+    }
+
+    /// Whose what the request leaves behind is, and whose it may see.
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.0.owner.as_ref()
+    }
+
+    /// By what later requests that this one leads to are billed.
+    pub(crate) fn payer(&self) -> Option<&Payer> {
+        self.0.payer.as_ref()
     }
 
     /// `model` is to write the answer named `answer`, in pieces if it is streamed, to prompts of so

@@ -1,21 +1,21 @@
 //! `/v1/files`: what clients store here, and what batches leave.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use phial_openai::{Deleted, FileObject, FilePurpose, InvalidRequest, Page};
 use tokio::io::AsyncWriteExt;
 
 use crate::api_error::ApiError;
 use crate::body::blocking;
 use crate::clock::unix_seconds;
+use crate::exchange::Exchange;
 use crate::lists::ListQuery;
 use crate::server::Server;
 use crate::storage::{Storage, Upload};
@@ -29,17 +29,17 @@ const FIELD_BYTES_MAX: usize = 1024;
 /// `POST /v1/files`
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
 ) -> Result<Json<FileObject>, ApiError> {
-    let storage = server.storage()?;
+    let storage = server.storage(exchange.owner())?;
     let form = form.map_err(|_| ApiError::media_type_of_upload())?;
     let id = server.ids().next("file-");
-    let received = receive(storage, form, &id);
+    let received = receive(&storage, form, &id);
     // An upload may be large and slow; it is what arrives at all that is bounded.
     let Received { upload, filename, purpose, expires_after } = received.await?;
     let created_at = unix_seconds();
     let expires_at = expires_after.map(|seconds| created_at + seconds);
-    let storage = Arc::clone(storage);
     blocking(move || {
         storage
             .files
@@ -153,10 +153,11 @@ pub(crate) fn storage_failed(error: &std::io::Error) -> ApiError {
 /// `GET /v1/files`
 pub(crate) async fn list(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<FileObject>>, ApiError> {
     let query = ListQuery::read(query, PAGE, &["purpose"])?;
-    let mut files = server.storage()?.files.list(unix_seconds());
+    let mut files = server.storage(exchange.owner())?.files.list(unix_seconds());
     if let Some(purpose) = query.other("purpose") {
         files.retain(|file| file.purpose.name() == purpose);
     }
@@ -166,9 +167,10 @@ pub(crate) async fn list(
 /// `GET /v1/files/{id}`
 pub(crate) async fn show(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     Path(id): Path<String>,
 ) -> Result<Json<FileObject>, ApiError> {
-    find(server.storage()?, &id).map(Json)
+    find(&*server.storage(exchange.owner())?, &id).map(Json)
 }
 
 /// The file of this id.
@@ -180,9 +182,10 @@ pub(crate) fn find(storage: &Storage, id: &str) -> Result<FileObject, ApiError> 
 /// `DELETE /v1/files/{id}`
 pub(crate) async fn delete(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     Path(id): Path<String>,
 ) -> Result<Json<Deleted>, ApiError> {
-    if !server.storage()?.files.delete(&id) {
+    if !server.storage(exchange.owner())?.files.delete(&id) {
         return Err(ApiError::not_found("File", &id));
     }
     Ok(Json(Deleted::new(id, "file")))
@@ -191,10 +194,11 @@ pub(crate) async fn delete(
 /// `GET /v1/files/{id}/content`
 pub(crate) async fn content(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let storage = server.storage()?;
-    let file = find(storage, &id)?;
+    let storage = server.storage(exchange.owner())?;
+    let file = find(&storage, &id)?;
     let opened = tokio::fs::File::open(storage.files.path(&file)).await;
     let opened = opened.map_err(|error| storage_failed(&error))?;
     let headers = [

@@ -15,6 +15,7 @@ use crate::api_error::ApiError;
 use crate::body::{blocking, read_json};
 use crate::chat;
 use crate::exchange::Exchange;
+use crate::measure::Measure;
 use crate::sampling::sampling_options;
 use crate::server::Server;
 
@@ -85,6 +86,11 @@ fn prepare(server: &Server, body: &[u8]) -> Result<(Prepared, bool), ApiError> {
         input: input(asked),
     };
     Ok((answer::prepare(server, ask)?, stream))
+}
+
+/// The most that a message can take.
+pub(crate) fn measure(server: &Server, body: &[u8]) -> Result<Measure, ApiError> {
+    Ok(prepare(server, body)?.0.measure())
 }
 
 fn check(server: &Server, asked: &MessagesRequest) -> Result<(), ApiError> {

@@ -31,7 +31,9 @@ pub(crate) async fn add(
     let hurried = request.extensions().get::<Unhurried>().is_none();
     let limits = hurried.then_some(&server.options().limits);
     let observer = server.options().observer.clone();
-    let exchange = Exchange::begin(about, request.headers(), limits, observer);
+    let extensions = request.extensions_mut();
+    let billed = (extensions.remove(), extensions.remove(), extensions.remove());
+    let exchange = Exchange::begin(about, request.headers(), limits, observer, billed);
     request.extensions_mut().insert(exchange.clone());
     let mut response = next.run(request).await;
     let elapsed_ms = exchange.elapsed().as_millis() as u64;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use phial_openai::metering::Owner;
 use phial_openai::{Item, ResponseObject};
 
 /// A response and what was new in the conversation before it.
@@ -10,6 +11,26 @@ use phial_openai::{Item, ResponseObject};
 pub(crate) struct StoredResponse {
     pub response: ResponseObject,
     pub input: Vec<Item>,
+    /// `None` where nobody is told apart.
+    pub owner: Option<Owner>,
+}
+
+/// Who asks for a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Viewer<'a> {
+    /// The server itself, which shows nothing of it.
+    Anybody,
+    /// One who sees what is of the same owner.
+    Owner(Option<&'a Owner>),
+}
+
+impl Viewer<'_> {
+    fn sees(self, stored: &StoredResponse) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Owner(owner) => owner == stored.owner.as_ref(),
+        }
+    }
 }
 
 /// The last responses, in memory. When there are too many, the oldest go.
@@ -54,14 +75,17 @@ impl ResponseStore {
     }
 
     /// The response of this id.
-    pub fn get(&self, id: &str) -> Option<StoredResponse> {
-        self.lock().responses.get(id).map(|(_, stored)| stored.clone())
+    pub fn get(&self, viewer: Viewer<'_>, id: &str) -> Option<StoredResponse> {
+        let inner = self.lock();
+        let stored = inner.responses.get(id).map(|(_, stored)| stored);
+        stored.filter(|stored| viewer.sees(stored)).cloned()
     }
 
     /// Whether there was a response of this id, which is gone now.
-    pub fn delete(&self, id: &str) -> bool {
+    pub fn delete(&self, viewer: Viewer<'_>, id: &str) -> bool {
         let mut inner = self.lock();
-        let was_there = inner.remove(id);
+        let is_seen = inner.responses.get(id).is_some_and(|(_, stored)| viewer.sees(stored));
+        let was_there = is_seen && inner.remove(id);
         if was_there {
             inner.order.retain(|known| known != id);
         }
@@ -72,12 +96,15 @@ impl ResponseStore {
     ///
     /// # Errors
     /// The id of the one that is not there any more: this, or one that it goes on from.
-    pub fn conversation(&self, id: &str) -> Result<Vec<Item>, String> {
+    pub fn conversation(&self, viewer: Viewer<'_>, id: &str) -> Result<Vec<Item>, String> {
         let inner = self.lock();
         let mut turns = Vec::new();
         let mut next = Some(id.to_owned());
         while let Some(id) = next {
-            let Some((_, stored)) = inner.responses.get(&id) else { return Err(id) };
+            let stored = inner.responses.get(&id).map(|(_, stored)| stored);
+            let Some(stored) = stored.filter(|stored| viewer.sees(stored)) else {
+                return Err(id);
+            };
             turns.push(stored.response.output.clone());
             turns.push(stored.input.clone());
             next = stored.response.previous_response_id.clone();

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use phial_openai::metering::Owner;
 use phial_openai::{
     InvalidRequest, Item, McpListedTool, Message, ResponseObject, ResponsesRequest, Role,
     SamplingFields, conversation,
@@ -21,7 +22,8 @@ use crate::chat;
 use crate::clock::unix_seconds;
 use crate::exchange::Exchange;
 use crate::external::ExternalTool;
-use crate::response_store::StoredResponse;
+use crate::measure::Measure;
+use crate::response_store::{StoredResponse, Viewer};
 use crate::sampling::sampling_options;
 use crate::server::Server;
 use draft::Draft;
@@ -50,7 +52,10 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let body = read_json(&headers, body, &server.options().limits).await?;
     let for_task = server.clone();
-    let mut asked = blocking(move || read(&for_task, &body)).await?;
+    let owner = exchange.owner().cloned();
+    let viewer = owner.clone();
+    let mut asked =
+        blocking(move || read(&for_task, &body, Viewer::Owner(viewer.as_ref()))).await?;
     let Input::Chat { tools, .. } = &mut asked.ask.input else { return Err(ApiError::internal()) };
     let offer = Offer::gather(&server, &asked.wanted, tools).await?;
     let lists = offer.as_ref().map(|offer| lists(&server, offer, &asked.listed));
@@ -63,21 +68,27 @@ pub(crate) async fn create(
     let mut rounds = Rounds::start(&server, &exchange, prepared, external)?;
     let lists = lists.unwrap_or_default();
     if asked.stream {
-        return Ok(streamed::respond(&server, (draft, lists), rounds, asked.input));
+        return Ok(streamed::respond(&server, (draft, lists), rounds, (asked.input, owner)));
     }
     draft.list(lists);
     while let Some((_, step)) = rounds.next().await? {
         draft.read_on(rounds.later_prompt_tokens());
         draft.step(&server, step);
     }
-    store(&server, draft.response(), asked.input);
+    store(&server, draft.response(), asked.input, owner);
     Ok(Json(draft.into_response()).into_response())
 }
 
 /// Keeps a response with its input, if there is one to keep it with.
-fn store(server: &Server, response: &ResponseObject, input: Option<Vec<Item>>) {
+fn store(
+    server: &Server,
+    response: &ResponseObject,
+    input: Option<Vec<Item>>,
+    owner: Option<Owner>,
+) {
     if let Some(input) = input {
-        server.responses().add(StoredResponse { response: response.clone(), input });
+        let response = response.clone();
+        server.responses().add(StoredResponse { response, input, owner });
     }
 }
 
@@ -103,13 +114,13 @@ fn listed(tool: &ExternalTool) -> McpListedTool {
 }
 
 /// Reads and checks a body. Takes time in proportion to its length.
-fn read(server: &Server, body: &[u8]) -> Result<Asked, ApiError> {
+fn read(server: &Server, body: &[u8], viewer: Viewer<'_>) -> Result<Asked, ApiError> {
     let mut asked = ResponsesRequest::from_json(body)?;
     server.check_model(&asked.model)?;
     for item in &mut asked.input {
         item.name_by(|prefix| server.ids().next(prefix));
     }
-    let (ask, listed) = ask(server, &asked)?;
+    let (ask, listed) = ask(server, &asked, viewer)?;
     let wanted = asked.tools.servers.iter().map(chat::wanted).collect();
     let id = server.ids().next("resp_");
     let model = server.model().id.clone();
@@ -123,12 +134,24 @@ fn read(server: &Server, body: &[u8]) -> Result<Asked, ApiError> {
     })
 }
 
+/// The most that a response can take, whoever's the one is that it goes on from: whether it may is
+/// found out when it is answered.
+pub(crate) fn measure(server: &Server, body: &[u8]) -> Result<Measure, ApiError> {
+    let asked = read(server, body, Viewer::Anybody)?;
+    let measure = answer::prepare(server, asked.ask)?.measure();
+    Ok(if asked.wanted.is_empty() { measure } else { measure.of_all_rounds(server) })
+}
+
 /// What is asked of the model, and whose tools the conversation lists.
-fn ask(server: &Server, asked: &ResponsesRequest) -> Result<(Ask, Vec<String>), ApiError> {
+fn ask(
+    server: &Server,
+    asked: &ResponsesRequest,
+    viewer: Viewer<'_>,
+) -> Result<(Ask, Vec<String>), ApiError> {
     let earlier = match &asked.previous_response_id {
         None => Vec::new(),
         Some(id) => {
-            let earlier = server.responses().conversation(id);
+            let earlier = server.responses().conversation(viewer, id);
             earlier.map_err(|missing| ApiError::previous_response(&missing))?
         }
     };

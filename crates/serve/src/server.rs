@@ -1,11 +1,13 @@
 //! The server: what it serves, with which engine, and how.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method};
 use phial_grammar::{Grammar, Refused};
+use phial_openai::metering::Owner;
 use phial_text::{ChatTemplate, TokenId, Tokenizer};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
@@ -104,6 +106,7 @@ struct Parts {
     fingerprint: String,
     metrics: Metrics,
     responses: ResponseStore,
+    batch_routes: OnceLock<Router>,
 }
 
 impl Server {
@@ -118,6 +121,7 @@ impl Server {
                 options.limits.responses_max,
                 options.limits.responses_bytes_max,
             ),
+            batch_routes: OnceLock::new(),
             model,
             engine,
             options,
@@ -148,9 +152,35 @@ impl Server {
         self.0.options.observer.as_ref().is_some_and(|observer| observer.wants_content())
     }
 
-    /// Where files and batches lie.
-    pub(crate) fn storage(&self) -> Result<&Arc<Storage>, ApiError> {
-        self.0.options.storage.as_ref().ok_or_else(ApiError::no_storage)
+    /// Where files and batches of `owner` lie.
+    pub(crate) fn storage(&self, owner: Option<&Owner>) -> Result<Arc<Storage>, ApiError> {
+        let storage = self.0.options.storage.as_ref().ok_or_else(ApiError::no_storage)?;
+        storage.of(owner).map_err(|error| {
+            tracing::error!(%error, "the folder of files cannot be used");
+            ApiError::internal()
+        })
+    }
+
+    /// Everybody who has left files or batches, and nobody.
+    pub(crate) fn owners(&self) -> Vec<Option<Owner>> {
+        let Some(storage) = &self.0.options.storage else { return Vec::new() };
+        let owners = storage.owners().unwrap_or_else(|error| {
+            tracing::error!(%error, "the folder of files cannot be used");
+            Vec::new()
+        });
+        std::iter::once(None).chain(owners.into_iter().map(Some)).collect()
+    }
+
+    /// Has the requests of batches answered by `routes`, which let them through to those of this
+    /// server or not. What was said first counts.
+    pub(crate) fn send_batches_through(&self, routes: Router) {
+        // Whoever serves a server twice has it served the first way.
+        let _ = self.0.batch_routes.set(routes);
+    }
+
+    /// What answers the requests of batches, if it is not this server alone.
+    pub(crate) fn batch_routes(&self) -> Option<Router> {
+        self.0.batch_routes.get().cloned()
     }
 
     /// Responses that were stored.

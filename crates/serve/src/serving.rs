@@ -1,8 +1,10 @@
 //! From a listener to the last answer: how serving starts and how it ends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,6 +27,29 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let routes = router(&server);
+    serve_routes(server, routes, None, listener, shutdown).await
+}
+
+/// As [`serve`], with `routes` in front of those of `server`: whatever they let through to
+/// [`router`](crate::router). The requests of batches go through `batch_routes`, with their
+/// [`Owner`](phial_openai::metering::Owner) and [`Payer`](phial_openai::metering::Payer).
+/// They get the address of each client as
+/// [`ConnectInfo`](axum::extract::ConnectInfo).
+///
+/// # Errors
+/// What the listener reports.
+pub async fn serve_routes(
+    server: Server,
+    routes: Router,
+    batch_routes: Option<Router>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    if let Some(batch_routes) = batch_routes {
+        server.send_batches_through(batch_routes);
+    }
+    batches::resume(&server, batches::Routes(router));
     let (ask, mut asked) = watch::channel(false);
     let closing = async move {
         shutdown.await;
@@ -37,8 +62,8 @@ pub async fn serve(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
     });
-    batches::resume(&server, batches::Routes(router));
-    let serving = axum::serve(listener, router(&server)).with_graceful_shutdown(closing);
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(closing);
     let deadline = async {
         // An error says that the server has ended already.
         let _ = asked.wait_for(|asked| *asked).await;

@@ -2,16 +2,20 @@
 //!
 //! `files/ID` is the content of a file and `files/ID.json` what is known of it; `batches/ID.json`
 //! is a batch, and `batches/ID.output.jsonl` and `batches/ID.errors.jsonl` are what it has come to
-//! so far. What is known is read once, at the start, and held in memory. Ids are made here, so
+//! so far, and `batches/ID.payer` the word by which it is billed, if it is. `owners/NAME` has the same
+//! for what belongs to somebody. What is known is read once, at the start, and held in memory. Ids are made here, so
 //! that no client names a path.
 
 mod batches;
 mod files;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use phial_openai::metering::Owner;
 use serde_json::Value;
 
 pub(crate) use batches::{BatchStore, Progress};
@@ -47,6 +51,11 @@ impl Default for StorageLimits {
     }
 }
 
+/// The folder of what belongs to somebody, a folder for each.
+const OWNERS: &str = "owners";
+
+const OWNER_LENGTH_MAX: usize = 64;
+
 /// A folder with files and batches.
 #[derive(Debug)]
 pub struct Storage {
@@ -54,7 +63,10 @@ pub struct Storage {
     pub(crate) batches: BatchStore,
     pub(crate) limits: StorageLimits,
     /// Held by the batch that works.
-    pub(crate) batch_turn: tokio::sync::Mutex<()>,
+    pub(crate) batch_turn: Arc<tokio::sync::Mutex<()>>,
+    folder: PathBuf,
+    /// What belongs to somebody, by owner, as far as it was asked for.
+    owned: Mutex<HashMap<Owner, Arc<Self>>>,
 }
 
 impl Storage {
@@ -67,8 +79,48 @@ impl Storage {
             files: FileStore::open(subfolder(folder, "files")?)?,
             batches: BatchStore::open(subfolder(folder, "batches")?)?,
             limits,
-            batch_turn: tokio::sync::Mutex::new(()),
+            batch_turn: Arc::default(),
+            folder: folder.to_owned(),
+            owned: Mutex::default(),
         })
+    }
+
+    /// What belongs to `owner`, in a folder of its own with limits of its own: nothing in it can be
+    /// reached by an id alone.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or read.
+    pub(crate) fn of(self: &Arc<Self>, owner: Option<&Owner>) -> io::Result<Arc<Self>> {
+        let Some(owner) = owner else { return Ok(Arc::clone(self)) };
+        let name = &*owner.0;
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_name || name.len() > OWNER_LENGTH_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name of an owner"));
+        }
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = owned.get(owner) {
+            return Ok(Arc::clone(known));
+        }
+        let folder = subfolder(&self.folder, OWNERS)?.join(name);
+        let mut storage = Self::open(&folder, self.limits.clone())?;
+        storage.batch_turn = Arc::clone(&self.batch_turn);
+        let storage = Arc::new(storage);
+        owned.insert(owner.clone(), Arc::clone(&storage));
+        Ok(storage)
+    }
+
+    /// Everybody who has left something here.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub(crate) fn owners(&self) -> io::Result<Vec<Owner>> {
+        let mut owners = Vec::new();
+        for entry in fs::read_dir(subfolder(&self.folder, OWNERS)?)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                owners.push(Owner(name.into()));
+            }
+        }
+        Ok(owners)
     }
 }
 

@@ -98,16 +98,16 @@ fn is_name(part: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn pattern(method: Method, path: &str) -> Option<&'static str> {
-        find(&method, path).map(|route| route.pattern)
+    fn pattern(method: &Method, path: &str) -> Option<&'static str> {
+        find(method, path).map(|route| route.pattern)
     }
 
     #[test]
     fn addresses_are_taken_word_for_word() {
         assert_eq!(CHAT.pattern, "/v1/chat/completions");
-        assert_eq!(pattern(Method::POST, "/v1/chat/completions"), Some("/v1/chat/completions"));
-        assert_eq!(pattern(Method::GET, "/v1/files/file-1"), Some("/v1/files/{id}"));
-        assert_eq!(pattern(Method::GET, "/v1/models/a/b"), Some("/v1/models/{*id}"));
+        assert_eq!(pattern(&Method::POST, "/v1/chat/completions"), Some("/v1/chat/completions"));
+        assert_eq!(pattern(&Method::GET, "/v1/files/file-1"), Some("/v1/files/{id}"));
+        assert_eq!(pattern(&Method::GET, "/v1/models/a/b"), Some("/v1/models/{*id}"));
         for path in [
             "/v1/chat/completions/",
             "//v1/chat/completions",
@@ -122,15 +122,15 @@ mod tests {
             "/",
             "",
         ] {
-            assert_eq!(pattern(Method::POST, path), None, "{path}");
+            assert_eq!(pattern(&Method::POST, path), None, "{path}");
         }
         for path in
             ["/v1/files/..", "/v1/files/%2e%2e", "/v1/files/a%2fb", "/v1/files/", "/metrics"]
         {
-            assert_eq!(pattern(Method::GET, path), None, "{path}");
+            assert_eq!(pattern(&Method::GET, path), None, "{path}");
         }
-        assert_eq!(pattern(Method::GET, "/v1/models/../files"), None);
-        assert_eq!(pattern(Method::GET, "/v1/chat/completions"), None);
-        assert_eq!(pattern(Method::PUT, "/v1/chat/completions"), None);
+        assert_eq!(pattern(&Method::GET, "/v1/models/../files"), None);
+        assert_eq!(pattern(&Method::GET, "/v1/chat/completions"), None);
+        assert_eq!(pattern(&Method::PUT, "/v1/chat/completions"), None);
     }
 }

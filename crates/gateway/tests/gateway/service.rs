@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, Response};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use phial_gateway::{Gateway, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -240,7 +240,7 @@ impl Service {
 
 pub async fn hear(response: Response<Body>) -> Heard {
     let (head, body) = response.into_parts();
-    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     Heard { status: head.status.as_u16(), headers: head.headers, text }
 }
@@ -254,11 +254,12 @@ pub fn post(path: &str, key: &str, body: &Value) -> Request<Body> {
 }
 
 pub fn chat(stream: bool, max_tokens: u64, stub: Value) -> Value {
-    json!({
+    let mut body = json!({
         "model": "stub",
         "messages": [{ "role": "user", "content": "hi" }],
         "stream": stream,
         "max_tokens": max_tokens,
-        "stub": stub,
-    })
+    });
+    body["stub"] = stub;
+    body
 }

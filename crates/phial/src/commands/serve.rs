@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use phial_engine::{Engine, Limits};
+use phial_gateway::{Gateway, Settings};
 use phial_model::{Forward, Model, Precision};
 use phial_prefixes::DiskPrefixes;
 use phial_serve::{
@@ -21,6 +22,7 @@ use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
 use crate::fingerprint::fingerprint;
+use crate::local_upstream::{LocalUpstream, ModelFacts};
 use crate::locate::locate;
 use crate::logging::say;
 use crate::{cli, logging, memory};
@@ -40,6 +42,7 @@ const TOOLS_TIME_MAX: Duration = Duration::from_secs(30);
 pub fn run(arguments: &cli::Serve) -> Result<()> {
     logging::start(arguments.log_format);
     let traces = traces(arguments)?;
+    let accounts = accounts(arguments)?;
     let tools = arguments.config.as_deref().map(servers_of_tools).transpose()?;
     let storage = arguments.files.as_deref().map(open_storage).transpose()?;
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
@@ -50,7 +53,10 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
     let template = text.template.context("the model has no chat template, and chat needs one")?;
     let compute = model.compute().clone();
     let kv_element = model.kv_layout().element;
+    let weights_bytes = model.packed_bytes() as u64;
     let engine = engine(arguments, &located.path, model, &text.tokenizer)?;
+    let kv_bytes = engine.limits().kv_bytes_max as u64;
+    let facts = ModelFacts { weights_bytes, kv_bytes, kv_element: kv_element.name() };
     let context = engine.context_tokens();
     let name = arguments.served_name.clone().unwrap_or(located.name);
     let served = ServedModel {
@@ -87,14 +93,49 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
             connect(&tools).await?;
         }
         // A server whose output nobody reads serves all the same.
-        let _ = greet(address, &name);
+        let _ = greet(address, &name, accounts.is_some());
         let server = Server::new(served, EngineHandle::start(engine), options);
-        phial_serve::serve(server, listener, stop).await.context("the server stopped")
+        let Some(settings) = accounts else {
+            let served = phial_serve::serve(server, listener, stop).await;
+            return served.context("the server stopped");
+        };
+        serve_accounts(settings, facts, server, listener, stop).await
     });
     if let Some(error) = traces.and_then(|traces| traces.end().err()) {
         tracing::warn!(%error, "the last traces are lost");
     }
     served
+}
+
+/// Where accounts are, if keys are asked for.
+fn accounts(arguments: &cli::Serve) -> Result<Option<Settings>> {
+    let Some(accounts) = &arguments.accounts else { return Ok(None) };
+    let settings = super::accounts::settings(accounts, arguments.accounts_folder.as_ref())?;
+    let public_url = arguments.public_url.clone();
+    let secure_cookies = public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+    Ok(Some(Settings { public_url, secure_cookies, ..settings }))
+}
+
+/// Serves behind accounts.
+async fn serve_accounts(
+    settings: Settings,
+    facts: ModelFacts,
+    server: Server,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let address = listener.local_addr().context("cannot read the address")?;
+    let url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let upstream = Arc::new(LocalUpstream::new(server.clone(), facts));
+    let gateway = Gateway::open(settings, upstream).await?;
+    if let Some(secret) = gateway.setup_secret().await? {
+        println!("make the first administrator, within a day:");
+        println!("  {}/console/setup#{secret}", url.trim_end_matches('/'));
+    }
+    let (routes, batch_routes) = (gateway.routes(), Some(gateway.batch_routes()));
+    let served = phial_serve::serve_routes(server, routes, batch_routes, listener, stop).await;
+    gateway.close().await;
+    served.context("the server stopped")
 }
 
 /// The engine, with all that its limits follow from.
@@ -200,7 +241,7 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener> {
 }
 
 /// The address, and a line that works as it is.
-fn greet(address: SocketAddr, name: &str) -> Result<()> {
+fn greet(address: SocketAddr, name: &str, with_accounts: bool) -> Result<()> {
     let reachable = match address {
         address if address.ip().is_unspecified() => format!("127.0.0.1:{}", address.port()),
         address => address.to_string(),
@@ -213,6 +254,11 @@ fn greet(address: SocketAddr, name: &str) -> Result<()> {
     });
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on http://{reachable}")?;
+    if with_accounts {
+        writeln!(out, "console: http://{reachable}/console")?;
+        out.flush()?;
+        return Ok(());
+    }
     writeln!(out, "try it:")?;
     writeln!(
         out,

@@ -65,7 +65,8 @@ pub(crate) fn prepare(server: &Server, ask: Ask) -> Result<Prepared, ApiError> {
     let reader =
         || Reader::new(server, tools.as_ref(), ask.format.is_some(), ask.logprobs.is_some());
     let readers = (0..ask.choices).map(|_| reader()).collect();
-    Ok(Prepared { requests, prompt_tokens, readers, said })
+    let prompts = vec![0; requests.len()];
+    Ok(Prepared { requests, prompts, prompt_tokens, readers, said })
 }
 
 /// Roles and texts of a prompt.

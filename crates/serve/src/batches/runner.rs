@@ -5,15 +5,15 @@
 //! at a time while they do not, and none while any of theirs waits.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::{BodyExt, Collected};
+use phial_openai::metering::{Owner, Payer};
 use phial_openai::{
     Batch, BatchFailure, BatchLine, BatchOutcome, BatchResponse, BatchStatus, FilePurpose,
 };
@@ -38,22 +38,27 @@ pub(crate) struct Routes(pub fn(&Server) -> Router);
 
 /// Goes on with the batches that the last run of the server left unfinished.
 pub(crate) fn resume(server: &Server, routes: Routes) {
-    let Ok(storage) = server.storage() else { return };
-    for batch in storage.batches.list() {
-        if !batch.status.is_final() {
-            start(server, routes, batch.id);
+    for owner in server.owners() {
+        let Ok(storage) = server.storage(owner.as_ref()) else { continue };
+        for batch in storage.batches.list() {
+            if !batch.status.is_final() {
+                start(server, routes, batch.id, owner.clone());
+            }
         }
     }
 }
 
 /// Works on a batch, after those that came before.
-pub(super) fn start(server: &Server, routes: Routes, id: String) {
+pub(super) fn start(server: &Server, routes: Routes, id: String, owner: Option<Owner>) {
     let server = server.clone();
     tokio::spawn(async move {
-        let Ok(storage) = server.storage().map(Arc::clone) else { return };
+        let Ok(storage) = server.storage(owner.as_ref()) else { return };
         // Fair: batches take their turns in the order in which they came.
         let _turn = storage.batch_turn.lock().await;
-        let run = Run { server: &server, storage: &storage, routes: (routes.0)(&server), id: &id };
+        let routes = server.batch_routes().unwrap_or_else(|| (routes.0)(&server));
+        let (server, storage, id) = (&server, &*storage, &*id);
+        let payer = storage.batches.payer(id).ok().flatten();
+        let run = Run { server, storage, routes, id, owner, payer };
         if let Err(error) = run.to_end().await {
             tracing::error!(%error, id, "a batch cannot be worked on");
             run.change(|batch| {
@@ -62,6 +67,23 @@ pub(super) fn start(server: &Server, routes: Routes, id: String) {
             });
         }
     });
+}
+
+/// How long to wait before a request is made again; `None` if its answer stands. Without a word
+/// about when to come again, 429 means that nothing is left to pay with.
+fn retry_after<B>(response: &Response<B>) -> Option<Duration> {
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let milliseconds = response.headers().get("retry-after-ms");
+    let seconds = response.headers().get("retry-after");
+    let number = |value: Option<&HeaderValue>| value?.to_str().ok()?.parse::<u64>().ok();
+    match (number(milliseconds), number(seconds)) {
+        (None, None) => None,
+        // The server's own queue, which is looked at before each request anyhow.
+        (Some(_), _) => Some(PATIENCE),
+        (None, Some(seconds)) => Some(Duration::from_secs(seconds.min(60)).max(PATIENCE)),
+    }
 }
 
 /// Why no further requests of a batch are made.
@@ -79,6 +101,8 @@ struct Run<'a> {
     storage: &'a Storage,
     routes: Router,
     id: &'a str,
+    owner: Option<Owner>,
+    payer: Option<Payer>,
 }
 
 impl Run<'_> {
@@ -194,14 +218,19 @@ impl Run<'_> {
     async fn request(&self, endpoint: &str, line: BatchLine) -> BatchOutcome {
         let body = line.body.to_string();
         loop {
-            let request = Request::post(endpoint)
+            let mut request = Request::post(endpoint)
                 .header("content-type", "application/json")
                 .extension(Unhurried)
                 .body(Body::from(body.clone()))
                 .unwrap_or_default();
+            if let (Some(owner), Some(payer)) = (&self.owner, &self.payer) {
+                request.extensions_mut().insert(owner.clone());
+                request.extensions_mut().insert(payer.clone());
+            }
             let Ok(response) = self.routes.clone().oneshot(request).await;
-            if response.status() == StatusCode::TOO_MANY_REQUESTS {
-                tokio::time::sleep(PATIENCE).await;
+            let retry_after = retry_after(&response);
+            if let Some(delay) = retry_after {
+                tokio::time::sleep(delay).await;
                 continue;
             }
             let status_code = response.status().as_u16();

@@ -10,6 +10,7 @@ use phial_engine::{Engine, Event, Progress, Request, RequestId};
 use phial_model::Forward;
 
 use super::{Client, Command, EngineState, Shared, Ticket, Update};
+use crate::tally::Share;
 
 /// Runs `engine` until it is told to stop, nobody is left to tell it, or it panics.
 pub(super) fn run<M: Forward + ?Sized>(
@@ -101,10 +102,14 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
             Command::Submit { ticket, request, client } => self.submit(ticket, *request, client),
             Command::Cancel(ticket) => {
                 if let Some(id) = self.tickets.remove(&ticket)
-                    && let Some((_, client)) = self.clients.remove(&id)
-                    && let Some(usage) = self.engine.cancel(id)
+                    && let Some((_, mut client)) = self.clients.remove(&id)
                 {
+                    let has_begun = !self.engine.is_waiting(id);
+                    let Some(usage) = self.engine.cancel(id) else { return Order::Go };
                     self.shared.metrics.cancelled(&client.timing, &usage);
+                    if has_begun {
+                        client.share.iter_mut().for_each(|share| share.ended(&usage));
+                    }
                 }
             }
             Command::Stop => return Order::End,
@@ -128,11 +133,22 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
         unstarted.retain(|&id| {
             let waits = self.engine.is_waiting(id);
             if !waits {
+                self.bill_prompt(id);
                 self.send(id, Update::Started);
             }
             waits
         });
         self.unstarted = unstarted;
+    }
+
+    /// Before the client can see anything that came of it.
+    fn bill_prompt(&mut self, id: RequestId) {
+        let usage = self.engine.usage(id);
+        if let Some((_, client)) = self.clients.get_mut(&id)
+            && let (Some(share), Some(usage)) = (&mut client.share, usage)
+        {
+            share.begun(&usage);
+        }
     }
 
     fn send(&self, id: RequestId, update: Update) {
@@ -152,13 +168,15 @@ impl<M: Forward + ?Sized> Worker<'_, M> {
             Event::Token { token, text, logprobs, .. } => {
                 if let Some((_, client)) = self.clients.get_mut(&id) {
                     self.shared.metrics.token(&mut client.timing);
+                    client.share.iter_mut().for_each(Share::token);
                 }
                 self.send(id, Update::Token { token, text, logprobs });
             }
             Event::Finished { reason, text, usage, .. } => {
-                if let Some((ticket, client)) = self.clients.remove(&id) {
+                if let Some((ticket, mut client)) = self.clients.remove(&id) {
                     self.tickets.remove(&ticket);
                     self.shared.metrics.finished(&client.timing, &reason, &usage);
+                    client.share.iter_mut().for_each(|share| share.ended(&usage));
                     client.send(Update::Finished { reason, text, usage });
                 }
             }

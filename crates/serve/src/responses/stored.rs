@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use phial_openai::{Deleted, InvalidRequest, Item, Page, ResponseObject};
 
 use crate::api_error::ApiError;
+use crate::exchange::Exchange;
 use crate::lists::ListQuery;
+use crate::response_store::Viewer;
 use crate::server::Server;
 
 /// Entries of a page of the list.
@@ -16,6 +18,7 @@ const PAGE: (usize, usize) = (20, 100);
 /// `GET /v1/responses/{id}`
 pub(crate) async fn show(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<ResponseObject>, ApiError> {
@@ -28,7 +31,7 @@ pub(crate) async fn show(
             _ => return Err(InvalidRequest::unknown(name.as_str()).into()),
         }
     }
-    let stored = server.responses().get(&id);
+    let stored = server.responses().get(Viewer::Owner(exchange.owner()), &id);
     let stored = stored.ok_or_else(|| ApiError::not_found("Response", &id))?;
     Ok(Json(stored.response))
 }
@@ -36,9 +39,10 @@ pub(crate) async fn show(
 /// `DELETE /v1/responses/{id}`
 pub(crate) async fn delete(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     Path(id): Path<String>,
 ) -> Result<Json<Deleted>, ApiError> {
-    if !server.responses().delete(&id) {
+    if !server.responses().delete(Viewer::Owner(exchange.owner()), &id) {
         return Err(ApiError::not_found("Response", &id));
     }
     Ok(Json(Deleted::new(id, "response")))
@@ -47,14 +51,16 @@ pub(crate) async fn delete(
 /// `GET /v1/responses/{id}/input_items`
 pub(crate) async fn input_items(
     State(server): State<Server>,
+    Extension(exchange): Extension<Exchange>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Page<Item>>, ApiError> {
     let query = ListQuery::read(query, PAGE, &[])?;
     let store = server.responses();
-    let stored = store.get(&id).ok_or_else(|| ApiError::not_found("Response", &id))?;
+    let viewer = Viewer::Owner(exchange.owner());
+    let stored = store.get(viewer, &id).ok_or_else(|| ApiError::not_found("Response", &id))?;
     let mut items = match &stored.response.previous_response_id {
-        Some(previous) => store.conversation(previous).unwrap_or_default(),
+        Some(previous) => store.conversation(viewer, previous).unwrap_or_default(),
         None => Vec::new(),
     };
     items.extend(stored.input);

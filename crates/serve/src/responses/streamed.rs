@@ -1,6 +1,7 @@
 //! A response in events.
 
 use axum::response::Response;
+use phial_openai::metering::Owner;
 use phial_openai::{Item, NumberedEvent, ResponseEvent, ResponseStatus};
 
 use super::draft::Draft;
@@ -16,9 +17,9 @@ pub(super) fn respond(
     server: &Server,
     (draft, lists): (Draft, Vec<Item>),
     rounds: Rounds,
-    input: Option<Vec<Item>>,
+    (input, owner): (Option<Vec<Item>>, Option<Owner>),
 ) -> Response {
-    let mut events = Events { server: server.clone(), draft, rounds, input, count: 0 };
+    let mut events = Events { server: server.clone(), draft, rounds, input, owner, count: 0 };
     let mut begun = Outbox::default();
     let told = events.draft.begin();
     events.send(told, &mut begun);
@@ -33,6 +34,7 @@ struct Events {
     draft: Draft,
     rounds: Rounds,
     input: Option<Vec<Item>>,
+    owner: Option<Owner>,
     /// Events made.
     count: usize,
 }
@@ -49,7 +51,8 @@ impl Streamed for Events {
         let told = self.draft.step(&self.server, step);
         // Before the client hears of the end, for it may go on from there at once.
         if self.draft.response().status != ResponseStatus::InProgress {
-            store(&self.server, self.draft.response(), self.input.take());
+            let owner = self.owner.take();
+            store(&self.server, self.draft.response(), self.input.take(), owner);
         }
         self.send(told, out);
     }

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use phial_openai::metering::Payer;
 use phial_openai::{Batch, BatchOutcome};
 
 use super::{read_all, replace, within};
@@ -57,11 +58,27 @@ impl BatchStore {
         self.lock().values().find(|batch| batch.id == id).cloned()
     }
 
-    /// Adds a batch.
-    pub fn add(&self, batch: &Batch) -> io::Result<()> {
+    /// Adds a batch, and by what it is billed.
+    pub fn add(&self, batch: &Batch, payer: Option<&Payer>) -> io::Result<()> {
+        if let Some(payer) = payer {
+            replace(&self.payer_path(&batch.id), payer.0.as_bytes())?;
+        }
         self.write(batch)?;
         self.lock().insert((batch.created_at, batch.id.clone()), batch.clone());
         Ok(())
+    }
+
+    /// By what a batch is billed.
+    pub fn payer(&self, id: &str) -> io::Result<Option<Payer>> {
+        match fs::read_to_string(self.payer_path(id)) {
+            Ok(word) => Ok(Some(Payer(word.into()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn payer_path(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.payer"))
     }
 
     /// Changes a batch under the lock, and gives what it became; `None` if there is none.

@@ -1,6 +1,7 @@
 //! The API as clients see it, over a model that says what it is told to.
 
 mod batches;
+mod billed;
 mod client;
 mod completions;
 mod constrained;
