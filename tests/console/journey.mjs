@@ -14,6 +14,9 @@ const PRICES = { input: 100, cached_input: 25, output: 400 };
 /** Before signing in, the page asks who is signed in, and the browser notes the answer. */
 const SIGNED_OUT = [/status of 401 .*\/api\/user\/self/];
 
+/** A server of its own engine only has no channels. */
+const WITHOUT_CHANNELS = [/status of 404 .*\/api\/channel\//];
+
 export async function wholeWay(browser, link, shots) {
   const { origin } = new URL(link);
   const options = { origin, viewport: { width: 1280, height: 900 }, reducedMotion: "reduce" };
@@ -32,7 +35,7 @@ export async function wholeWay(browser, link, shots) {
   await deleteKey(page);
   await seeAudit(administrator);
   page.assertClean("the whole way", SIGNED_OUT);
-  administrator.assertClean("the administrator's way", SIGNED_OUT);
+  administrator.assertClean("the administrator's way", [...SIGNED_OUT, ...WITHOUT_CHANNELS]);
   console.log("the whole way passed");
 }
 
