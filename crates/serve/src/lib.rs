@@ -31,6 +31,7 @@ mod ids;
 mod limits;
 mod lists;
 mod measure;
+mod measuring;
 mod messages;
 mod metrics;
 mod models;
