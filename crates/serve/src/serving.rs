@@ -1,7 +1,6 @@
 //! From a listener to the last answer: how serving starts and how it ends.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -28,53 +27,79 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let routes = router(&server);
-    serve_routes(server, routes, None, listener, shutdown).await
-}
-
-/// As [`serve`], with `routes` in front of those of `server`: whatever they let through to
-/// [`router`](crate::router). The requests of batches go through `batch_routes`, with their
-/// [`Owner`](phial_openai::metering::Owner) and [`Payer`](phial_openai::metering::Payer).
-/// They get the address of each client as
-/// [`ConnectInfo`](axum::extract::ConnectInfo).
-///
-/// # Errors
-/// What the listener reports.
-pub async fn serve_routes(
-    server: Server,
-    routes: Router,
-    batch_routes: Option<Router>,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    if let Some(batch_routes) = batch_routes {
-        server.send_batches_through(batch_routes);
-    }
-    batches::resume(&server, batches::Routes(router));
-    let (ask, mut asked) = watch::channel(false);
-    let closing = async move {
-        shutdown.await;
-        tracing::info!("shutting down");
-        ask.send_replace(true);
-    };
     // Events are small and wanted at once.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
     });
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(closing);
+    run(server, shutdown, |stopping| {
+        axum::serve(listener, routes).with_graceful_shutdown(stopping.begun()).into_future()
+    })
+    .await
+}
+
+/// As [`serve`], with something else in front that listens, and lets through to
+/// [`router`](crate::router) what it wants to: `answer` runs until it is told to stop. The requests
+/// of batches go through `batch_routes`, with their [`Owner`](phial_openai::metering::Owner) and
+/// [`Payer`](phial_openai::metering::Payer).
+///
+/// # Errors
+/// What `answer` reports.
+pub async fn serve_behind<Answer, E>(
+    server: Server,
+    batch_routes: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    answer: impl FnOnce(Stopping) -> Answer,
+) -> Result<(), E>
+where
+    Answer: Future<Output = Result<(), E>>,
+{
+    server.send_batches_through(batch_routes);
+    run(server, shutdown, answer).await
+}
+
+/// Tells when answering has to end. Clones tell the same.
+#[derive(Clone, Debug)]
+pub struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Ready when no more connection is to be accepted.
+    pub fn begun(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut asked = self.0.clone();
+        // Whoever would tell being gone is as good as told.
+        async move { drop(asked.wait_for(|asked| *asked).await) }
+    }
+}
+
+async fn run<Answer, E>(
+    server: Server,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    answer: impl FnOnce(Stopping) -> Answer,
+) -> Result<(), E>
+where
+    Answer: Future<Output = Result<(), E>>,
+{
+    batches::resume(&server, batches::Routes(router));
+    let (ask, asked) = watch::channel(false);
+    let stopping = Stopping(asked);
+    let telling = tokio::spawn(async move {
+        shutdown.await;
+        tracing::info!("shutting down");
+        ask.send_replace(true);
+    });
+    let begun = stopping.begun();
     let deadline = async {
-        // An error says that the server has ended already.
-        let _ = asked.wait_for(|asked| *asked).await;
+        begun.await;
         tokio::time::sleep(server.options().shutdown_grace).await;
         server.engine().stop();
         tokio::time::sleep(FLUSH_TIME).await;
     };
     let result = tokio::select! {
-        result = serving.into_future() => result,
+        result = answer(stopping) => result,
         () = deadline => Ok(()),
     };
+    telling.abort();
     let engine = server.engine().clone();
     engine.stop();
     // Joining waits for the step that is running.

@@ -1,5 +1,7 @@
 //! `phial serve`
 
+mod behind_accounts;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use phial_engine::{Engine, Limits};
-use phial_gateway::{Gateway, Settings};
+use phial_gateway::Configuration;
 use phial_model::{Forward, Model, Precision};
 use phial_prefixes::DiskPrefixes;
 use phial_serve::{
@@ -22,10 +24,11 @@ use tokio::net::TcpListener;
 
 use crate::bundle::Bundle;
 use crate::fingerprint::fingerprint;
-use crate::local_upstream::{LocalUpstream, ModelFacts};
+use crate::local_upstream::ModelFacts;
 use crate::locate::locate;
 use crate::logging::say;
 use crate::{cli, logging, memory};
+use behind_accounts::Accounts;
 
 /// The share of the memory that is free after loading that keys and values may take.
 const CACHE_SHARE: f64 = 0.6;
@@ -42,8 +45,8 @@ const TOOLS_TIME_MAX: Duration = Duration::from_secs(30);
 pub fn run(arguments: &cli::Serve) -> Result<()> {
     logging::start(arguments.log_format);
     let traces = traces(arguments)?;
-    let accounts = accounts(arguments)?;
-    let tools = arguments.config.as_deref().map(servers_of_tools).transpose()?;
+    let (tools, gateway) = configured(arguments.config.as_deref())?;
+    let accounts = behind_accounts::find(arguments, gateway)?;
     let storage = arguments.files.as_deref().map(open_storage).transpose()?;
     let located = locate(arguments.model.model.as_deref(), arguments.model.offline)?;
     let bundle = Bundle::load(&located.path, Precision::Auto, &arguments.model)?;
@@ -93,49 +96,19 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
             connect(&tools).await?;
         }
         // A server whose output nobody reads serves all the same.
-        let _ = greet(address, &name, accounts.is_some());
+        let scheme = accounts.as_ref().map(Accounts::scheme);
+        let _ = greet(address, &name, scheme);
         let server = Server::new(served, EngineHandle::start(engine), options);
-        let Some(settings) = accounts else {
+        let Some(accounts) = accounts else {
             let served = phial_serve::serve(server, listener, stop).await;
             return served.context("the server stopped");
         };
-        serve_accounts(settings, facts, server, listener, stop).await
+        accounts.serve(facts, server, listener, stop).await
     });
     if let Some(error) = traces.and_then(|traces| traces.end().err()) {
         tracing::warn!(%error, "the last traces are lost");
     }
     served
-}
-
-/// Where accounts are, if keys are asked for.
-fn accounts(arguments: &cli::Serve) -> Result<Option<Settings>> {
-    let Some(accounts) = &arguments.accounts else { return Ok(None) };
-    let settings = super::accounts::settings(accounts, arguments.accounts_folder.as_ref())?;
-    let public_url = arguments.public_url.clone();
-    let secure_cookies = public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
-    Ok(Some(Settings { public_url, secure_cookies, ..settings }))
-}
-
-/// Serves behind accounts.
-async fn serve_accounts(
-    settings: Settings,
-    facts: ModelFacts,
-    server: Server,
-    listener: TcpListener,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    let address = listener.local_addr().context("cannot read the address")?;
-    let url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let upstream = Arc::new(LocalUpstream::new(server.clone(), facts));
-    let gateway = Gateway::open(settings, upstream).await?;
-    if let Some(secret) = gateway.setup_secret().await? {
-        println!("make the first administrator, within a day:");
-        println!("  {}/console/setup#{secret}", url.trim_end_matches('/'));
-    }
-    let (routes, batch_routes) = (gateway.routes(), Some(gateway.batch_routes()));
-    let served = phial_serve::serve_routes(server, routes, batch_routes, listener, stop).await;
-    gateway.close().await;
-    served.context("the server stopped")
 }
 
 /// The engine, with all that its limits follow from.
@@ -210,12 +183,16 @@ fn prefix_store(
     Ok(Some(store))
 }
 
-/// The servers of tools that a configuration file names.
-fn servers_of_tools(file: &Path) -> Result<Arc<phial_mcp::Servers>> {
+/// What the configuration file says: the servers of tools, and how to keep accounts.
+fn configured(
+    file: Option<&Path>,
+) -> Result<(Option<Arc<phial_mcp::Servers>>, Option<Configuration>)> {
+    let Some(file) = file else { return Ok((None, None)) };
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    let config = phial_mcp::Config::parse(&text).with_context(|| format!("{shown}"))?;
-    Ok(Arc::new(phial_mcp::Servers::new(config)))
+    let tools = phial_mcp::Config::parse(&text).with_context(|| format!("{shown}"))?;
+    let gateway = Configuration::parse(&text).map_err(|problem| anyhow!("{shown}: {problem}"))?;
+    Ok((Some(Arc::new(phial_mcp::Servers::new(tools))), gateway))
 }
 
 /// Shows what tools there are, or fails before anybody relies on them.
@@ -240,8 +217,9 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener> {
     })
 }
 
-/// The address, and a line that works as it is.
-fn greet(address: SocketAddr, name: &str, with_accounts: bool) -> Result<()> {
+/// The address, and a line that works as it is: without accounts only. With them, `accounts` is the
+/// scheme of addresses.
+fn greet(address: SocketAddr, name: &str, accounts: Option<&str>) -> Result<()> {
     let reachable = match address {
         address if address.ip().is_unspecified() => format!("127.0.0.1:{}", address.port()),
         address => address.to_string(),
@@ -253,9 +231,8 @@ fn greet(address: SocketAddr, name: &str, with_accounts: bool) -> Result<()> {
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
     });
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{reachable}")?;
-    if with_accounts {
-        writeln!(out, "console: http://{reachable}/console")?;
+    writeln!(out, "listening on {}://{reachable}", accounts.unwrap_or("http"))?;
+    if accounts.is_some() {
         out.flush()?;
         return Ok(());
     }

@@ -167,12 +167,9 @@ async fn a_batch_and_its_files_are_their_owners_and_its_requests_are_its_payers(
         hearing.lock().unwrap().push((owner, payer));
         async { axum::Json(json!({"answered": true})) }
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let routes = phial_serve::router(&server);
-    let batch_routes = Some(axum::Router::new().fallback(answering));
-    let serving =
-        phial_serve::serve_routes(server.clone(), routes, batch_routes, listener, pending());
-    tokio::spawn(serving);
+    let batch_routes = axum::Router::new().fallback(answering);
+    let answer = |_| pending::<Result<(), std::convert::Infallible>>();
+    tokio::spawn(phial_serve::serve_behind(server.clone(), batch_routes, pending(), answer));
     let ask = async |owner: &str, request: axum::http::request::Builder, body: String| {
         let mut request = request.body(Body::from(body)).unwrap();
         request.extensions_mut().insert(Owner(owner.into()));
