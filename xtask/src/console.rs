@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::end_to_end::{self, MODEL};
 use crate::server::Server;
 use crate::workspace::Workspace;
-use crate::{node, process};
+use crate::{debian, node, process};
 
 /// The tests; `CHROMIUM` names another browser than Debian's.
 const TESTS: (&str, &str) = ("tests/console", "console.mjs");
@@ -41,10 +41,7 @@ fn install_browser() -> Result<()> {
     {
         return Ok(());
     }
-    println!("installing chromium");
-    let mut install = Command::new("apt-get");
-    install.args(["install", "--yes", "--no-install-recommends", "chromium"]);
-    process::run(&mut install)
+    debian::install(&["chromium"])
         .context("the console's tests need chromium: install it, or name a browser in CHROMIUM")
 }
 

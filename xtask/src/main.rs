@@ -6,6 +6,7 @@
 //! **Start at** `main`, then `steps` for the test command and `tidy` for the rules.
 
 mod console;
+mod debian;
 mod divergence;
 mod end_to_end;
 mod goldens;

@@ -1,11 +1,18 @@
 //! The one test command: every step with its heading, its time and, at the end, the count.
 
+use std::fs::{self, DirEntry};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{console, end_to_end, process, supply_chain, tidy, tiers};
+use crate::{console, debian, end_to_end, process, supply_chain, tidy, tiers};
+
+/// The gateway's tests fail without a PostgreSQL where it is set.
+const DEMAND_POSTGRESQL: &str = "PHIAL_TEST_POSTGRES";
+
+/// Where Debian puts them, a folder each.
+const POSTGRESQL_VERSIONS: &str = "/usr/lib/postgresql";
 
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
@@ -76,13 +83,38 @@ fn lints(workspace: &Workspace) -> Result<()> {
 /// nextest runs tests of different crates at the same time, where it is installed; it leaves
 /// the examples of the documentation to cargo.
 fn tests(workspace: &Workspace) -> Result<()> {
+    let with_postgresql = has_postgresql();
     if process::answers(workspace.cargo().args(["nextest", "--version"])) {
         let mut command = workspace.cargo();
-        process::run(command.args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        if with_postgresql {
+            command.env(DEMAND_POSTGRESQL, "1");
+        }
+        process::run(&mut command)?;
         process::run(workspace.cargo().args(["test", "--workspace", "--doc"]))
     } else {
-        process::run(workspace.cargo().args(["test", "--workspace", "--no-fail-fast"]))
+        let mut command = workspace.cargo();
+        command.args(["test", "--workspace", "--no-fail-fast"]);
+        if with_postgresql {
+            command.env(DEMAND_POSTGRESQL, "1");
+        }
+        process::run(&mut command)
     }
+}
+
+/// Whether tests can start a PostgreSQL, which is installed where that is possible; elsewhere they
+/// are left out, aloud.
+fn has_postgresql() -> bool {
+    let is_server = |version: &DirEntry| version.path().join("bin/postgres").exists();
+    let versions = fs::read_dir(POSTGRESQL_VERSIONS).into_iter().flatten().flatten();
+    if versions.into_iter().any(|version| is_server(&version)) {
+        return true;
+    }
+    let installed = debian::install(&["postgresql"]);
+    if let Err(error) = &installed {
+        println!("tests on PostgreSQL are left out: {error:#}");
+    }
+    installed.is_ok()
 }
 
 fn documentation(workspace: &Workspace) -> Result<()> {

@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::workspace::Workspace;
-use crate::{process, python};
+use crate::{debian, process, python};
 
 /// Tests of the kernels that hold every tier against the reference.
 const TESTS: &[&str] = &["agreement", "lanes"];
@@ -86,7 +86,7 @@ fn add_target(workspace: &Workspace, triple: &str) -> Result<()> {
 
 fn arm_settings(_: &Workspace) -> Result<Vec<String>> {
     if !arm_is_here() {
-        install(ARM_PACKAGES)?;
+        debian::install(ARM_PACKAGES)?;
         if !arm_is_here() {
             bail!("{} are installed and do not work", ARM_PACKAGES.join(", "));
         }
@@ -109,23 +109,4 @@ fn wasm_settings(workspace: &Workspace) -> Result<Vec<String>> {
     let target = "target.wasm32-wasip1";
     let flags = json!(["-C", "target-feature=+simd128"]);
     Ok(vec![format!("{target}.runner={runner}"), format!("{target}.rustflags={flags}")])
-}
-
-/// Installs packages of the system, where it is Debian's and we may.
-fn install(packages: &[&str]) -> Result<()> {
-    let wanted = packages.join(", ");
-    if !process::answers(Command::new("apt-get").arg("--version")) {
-        bail!("it needs {wanted}, and there is no apt-get to install them with");
-    }
-    if process::output(Command::new("id").arg("-u"))?.trim() != "0" {
-        bail!("it needs {wanted}: install them as root");
-    }
-    println!("installing {wanted}");
-    let apt = |words: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.arg("-qq").args(words).env("DEBIAN_FRONTEND", "noninteractive");
-        process::run(&mut command).with_context(|| format!("cannot install {wanted}"))
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }

@@ -168,7 +168,7 @@ pub struct Serve {
     /// Folder of this node when accounts are in PostgreSQL
     #[arg(long, value_name = "DIR", requires = "accounts")]
     pub accounts_folder: Option<PathBuf>,
-    /// Where people reach the service (https://example.org). With https, cookies travel over
+    /// Where people reach the service, as `https://example.org`. With https, cookies travel over
     /// encrypted connections only
     #[arg(long, value_name = "URL", requires = "accounts")]
     pub public_url: Option<String>,
