@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::books::{self, Hold, KeyState, Refused, UserState};
 use super::journal::Journal;
@@ -17,6 +18,10 @@ use crate::storage::{Columns, Database, StorageError, Transaction, values};
 
 /// Orders of one transaction at most.
 const BATCH_MAX: usize = 512;
+
+/// How long settlements wait for a reservation to share a transaction with. Nobody waits for them,
+/// and a reservation that came while one is written would.
+const GATHER_TIME: Duration = Duration::from_millis(2);
 
 /// How long to leave a database alone that did not do what it was asked.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
@@ -38,10 +43,26 @@ struct Batch {
     rows: Vec<Json>,
 }
 
+/// Orders of the next transaction; false: there are no more.
+async fn gather(inbox: &mut mpsc::UnboundedReceiver<Order>, orders: &mut Vec<Order>) -> bool {
+    if inbox.recv_many(orders, BATCH_MAX).await == 0 {
+        return false;
+    }
+    let deadline = Instant::now() + GATHER_TIME;
+    while orders.len() < BATCH_MAX && orders.iter().all(|order| matches!(order, Order::Settle(_))) {
+        let room = BATCH_MAX - orders.len();
+        let came = timeout_at(deadline, inbox.recv_many(orders, room)).await;
+        if !came.is_ok_and(|count| count > 0) {
+            break;
+        }
+    }
+    true
+}
+
 impl Writer {
     pub async fn run(&self, mut inbox: mpsc::UnboundedReceiver<Order>) {
         let mut orders = Vec::with_capacity(BATCH_MAX);
-        while inbox.recv_many(&mut orders, BATCH_MAX).await > 0 {
+        while gather(&mut inbox, &mut orders).await {
             let (mut reserves, mut settlements, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
             for order in orders.drain(..) {
                 match order {
