@@ -15,14 +15,20 @@ mod nibble;
 mod store;
 mod tile;
 
+use std::marker::PhantomData;
+
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
+use crate::lanes::{F16Form, F32Form};
 use crate::pool::Pool;
 
+use byte::Int8Cache;
+use float::FloatCache;
 pub(crate) use hadamard::rotate;
+use nibble::Int4Cache;
 pub(crate) use store::cached_element;
 pub use store::store_position;
-use tile::{Merge, Tile};
+use tile::{CacheForm, Merge, Part, Tile, Whole};
 
 /// Positions per block.
 pub const BLOCK: usize = 32;
@@ -39,8 +45,9 @@ const QUERIES_MAX: usize = 12;
 /// The largest head.
 pub const HEAD_DIM_MAX: usize = 256;
 
-/// Tiles per thread below which long rows are split.
-const TILES_PER_THREAD: usize = 8;
+/// Parts per thread that work is cut into where there is enough: one that loses its core then keeps
+/// the others waiting for one part.
+const PARTS_PER_THREAD: usize = 8;
 
 /// Element type of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,19 +184,39 @@ pub fn attention(
     };
     let tiles = cut(geometry, spans, tile);
     let chunks = spans.iter().map(AttentionSpan::chunks).max().unwrap_or(0);
-    if chunks <= 1 || tiles.len() >= pool.threads() * TILES_PER_THREAD {
+    // One kernel for each form: with all in one the compiler gives up on short functions.
+    match geometry.element {
+        Element::F32 => walk::<FloatCache<F32Form>>(pool, tier, &tiles, chunks),
+        Element::F16 => walk::<FloatCache<F16Form>>(pool, tier, &tiles, chunks),
+        Element::Int8 => walk::<Int8Cache>(pool, tier, &tiles, chunks),
+        Element::Int4 => walk::<Int4Cache>(pool, tier, &tiles, chunks),
+    }
+}
+
+/// All tiles through at most `chunks` chunks.
+fn walk<C: CacheForm>(pool: &Pool, tier: Tier, tiles: &[Tile<'_>], chunks: usize) {
+    let form = PhantomData::<fn() -> C>;
+    let wanted = pool.threads() * PARTS_PER_THREAD;
+    if chunks <= 1 || tiles.len() >= wanted {
         // The longest rows first: what is left at the end is short.
-        pool.run(tiles.len(), |index| tier.run(tiles[tiles.len() - 1 - index]));
+        pool.run(tiles.len(), |index| {
+            tier.run(Whole { tile: tiles[tiles.len() - 1 - index], form });
+        });
         return;
     }
-    let width = Tile::partial_len(dim);
+    let width = Tile::partial_len(tiles[0].geometry.head_dim);
     let tile_queries = tiles.iter().map(|tile| tile.rows * tile.heads).max().unwrap_or(0);
     let each = tile_queries * chunks * width;
     let mut partials = vec![0.0; tiles.len() * each];
     let rows = DisjointRows::new(&mut partials, chunks * width);
-    pool.run(tiles.len() * chunks, |index| {
-        let (tile, chunk) = (index % tiles.len(), chunks - 1 - index / tiles.len());
-        tier.run(tiles[tile].part(chunk, tile * tile_queries, rows));
+    // As few parts as keep all threads busy to the end: each prepares its queries anew.
+    let part_chunks = (tiles.len() * chunks).div_ceil(wanted);
+    let parts = chunks.div_ceil(part_chunks);
+    pool.run(tiles.len() * parts, |index| {
+        let (tile, part) = (index % tiles.len(), parts - 1 - index / tiles.len());
+        let chunks = part * part_chunks..(part + 1) * part_chunks;
+        let row = tile * tile_queries;
+        tier.run(Part { tile: tiles[tile], chunks, row, partials: rows, form });
     });
     pool.run(tiles.len(), |index| {
         let partials = &partials[index * each..][..each];

@@ -47,3 +47,34 @@ pub(crate) fn dot_vectors<L: Lanes, const WIDE: bool, const FIRST: usize, const 
     });
     sum
 }
+
+/// Codes `4 * i` to `4 * i + 3` of `COUNT` columns from `column` on, for `i` = 0 to 7, where four codes of
+/// each of `width` columns lie side by side. Not a closure: that would be compiled without the tier's
+/// features, and called.
+#[inline(always)]
+pub(crate) fn code_vectors<L: Lanes>(
+    lanes: L,
+    codes: &[u8],
+    width: usize,
+    column: usize,
+) -> [L::B; 8] {
+    let [a, b, c, d] = half_code_vectors(lanes, codes, width, column);
+    let [e, f, g, h] = half_code_vectors(lanes, &codes[16 * width..], width, column);
+    [a, b, c, d, e, f, g, h]
+}
+
+/// As [`code_vectors`], for `i` = 0 to 3.
+#[inline(always)]
+pub(crate) fn half_code_vectors<L: Lanes>(
+    lanes: L,
+    codes: &[u8],
+    width: usize,
+    column: usize,
+) -> [L::B; 4] {
+    [
+        lanes.load_bytes(&codes[4 * column..]),
+        lanes.load_bytes(&codes[4 * (width + column)..]),
+        lanes.load_bytes(&codes[4 * (2 * width + column)..]),
+        lanes.load_bytes(&codes[4 * (3 * width + column)..]),
+    ]
+}

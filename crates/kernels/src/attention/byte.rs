@@ -4,10 +4,10 @@
 //! [`crate::dot`]: 32 dimensions of a key, or 32 positions of a value, are a group. Queries are
 //! rotated as the keys were.
 
-use super::tile::{CacheForm, State};
+use super::tile::{Ahead, CacheForm, State};
 use super::{BLOCK, HEAD_DIM_MAX, PANEL, QUERIES_MAX, rotate};
 use crate::activations::GROUP;
-use crate::dot::{dot_vectors, each_row};
+use crate::dot::{code_vectors, dot_vectors, each_row};
 use crate::lanes::Lanes;
 
 /// Groups of the largest head.
@@ -36,19 +36,18 @@ impl<const GROUPS: usize> Coded<GROUPS> {
     #[inline(always)]
     fn of<L: Lanes>(lanes: L, values: &[f32]) -> Self {
         let mut largest = lanes.splat(0.0);
-        for part in values.chunks_exact(L::COUNT) {
-            largest = lanes.max(lanes.abs(lanes.load(part)), largest);
+        for lane in (0..values.len()).step_by(L::COUNT) {
+            largest = lanes.max(lanes.abs(lanes.load(&values[lane..])), largest);
         }
         let mut coded = Self { scale: lanes.largest(largest) / 127.0, ..Self::ZERO };
         let inverse = 1.0 / coded.scale;
         let inverse = lanes.splat(if inverse.is_finite() { inverse } else { 0.0 });
-        let groups = coded.codes.iter_mut().zip(&mut coded.sums);
-        for (values, (codes, sum)) in values.chunks_exact(GROUP).zip(groups) {
-            let parts = values.chunks_exact(L::COUNT).zip(codes.chunks_exact_mut(L::COUNT));
-            for (part, codes) in parts {
-                *sum += lanes.store_i8(lanes.mul(lanes.load(part), inverse), codes);
+        for group in 0..values.len() / GROUP {
+            for lane in (0..GROUP).step_by(L::COUNT) {
+                let value = lanes.mul(lanes.load(&values[group * GROUP + lane..]), inverse);
+                coded.sums[group] += lanes.store_i8(value, &mut coded.codes[group][lane..]);
             }
-            coded.sum += *sum;
+            coded.sum += coded.sums[group];
         }
         coded
     }
@@ -102,6 +101,7 @@ impl CacheForm for Int8Cache {
         keys: &[u8],
         valid: usize,
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     ) {
         let panel_bytes = keys.len() / 2;
         for lane in (0..valid.next_multiple_of(PANEL)).step_by(L::COUNT) {
@@ -110,11 +110,15 @@ impl CacheForm for Int8Cache {
             while query < state.count {
                 query += match state.count - query {
                     left if left >= 12 && L::COUNT >= 16 => {
-                        scores_of::<L, 12>(lanes, keys, query, queries, state)
+                        scores_of::<L, 12>(lanes, keys, query, queries, state, ahead)
                     }
-                    left if left >= 6 => scores_of::<L, 6>(lanes, keys, query, queries, state),
-                    left if left >= 3 => scores_of::<L, 3>(lanes, keys, query, queries, state),
-                    _ => scores_of::<L, 1>(lanes, keys, query, queries, state),
+                    left if left >= 6 => {
+                        scores_of::<L, 6>(lanes, keys, query, queries, state, ahead)
+                    }
+                    left if left >= 3 => {
+                        scores_of::<L, 3>(lanes, keys, query, queries, state, ahead)
+                    }
+                    _ => scores_of::<L, 1>(lanes, keys, query, queries, state, ahead),
                 };
             }
         }
@@ -127,15 +131,17 @@ impl CacheForm for Int8Cache {
         valid: usize,
         corrections: &[f32],
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     ) {
         let (codes, scales) = values.split_at(BLOCK * state.dim);
         let mut weights = [Coded::<1>::ZERO; QUERIES_MAX];
-        for (scores, weights) in state.scores[..state.count].iter().zip(&mut weights) {
-            *weights = Coded::weights(lanes, scores, scales, valid);
+        for query in 0..state.count {
+            ahead.fetch(lanes, 8);
+            weights[query] = Coded::weights(lanes, &state.scores[query], scales, valid);
         }
         for column in (0..state.dim).step_by(L::COUNT) {
-            let quad = |index: usize| lanes.load_bytes(&codes[4 * (index * state.dim + column)..]);
-            let codes = [quad(0), quad(1), quad(2), quad(3), quad(4), quad(5), quad(6), quad(7)];
+            ahead.fetch(lanes, 6);
+            let codes = code_vectors(lanes, codes, state.dim, column);
             for query in 0..state.count {
                 let sum = &mut state.sums[query * state.dim + column..][..L::COUNT];
                 let old = lanes.mul(lanes.load(sum), lanes.splat(corrections[query]));
@@ -157,6 +163,7 @@ fn scores_of<L: Lanes, const N: usize>(
     query: usize,
     queries: &QueryCodes,
     state: &mut State,
+    ahead: &mut Ahead<'_>,
 ) -> usize {
     let (codes, scales) = panel.split_at(PANEL * state.dim);
     let mut sums = [lanes.splat_int(0); N];
@@ -164,8 +171,8 @@ fn scores_of<L: Lanes, const N: usize>(
         sums[n] = queries[query + n].start_wide(lanes);
     });
     for (group, codes) in codes.chunks_exact(PANEL * GROUP).enumerate() {
-        let four = |index: usize| lanes.load_bytes(&codes[4 * (index * PANEL + lane % PANEL)..]);
-        let codes = [four(0), four(1), four(2), four(3), four(4), four(5), four(6), four(7)];
+        ahead.fetch(lanes, 5);
+        let codes = code_vectors(lanes, codes, PANEL, lane % PANEL);
         each_row!(n < N, {
             let query = &queries[query + n].codes[group];
             sums[n] = dot_vectors::<L, true, 0, 8>(lanes, &codes, query, sums[n]);

@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::tile::{CacheForm, State};
-use super::{HEAD_DIM_MAX, PANEL, QUERIES_MAX};
+use super::tile::{Ahead, CacheForm, State};
+use super::{BLOCK, HEAD_DIM_MAX, PANEL, QUERIES_MAX};
 use crate::dot::each_row;
 use crate::lanes::{ElementForm, Lanes};
 
@@ -27,6 +27,7 @@ impl<E: ElementForm> CacheForm for FloatCache<E> {
         keys: &[u8],
         valid: usize,
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     ) {
         let panel_bytes = PANEL * state.dim * E::SIZE;
         for lane in (0..valid.next_multiple_of(PANEL)).step_by(L::COUNT) {
@@ -35,11 +36,15 @@ impl<E: ElementForm> CacheForm for FloatCache<E> {
             while query < state.count {
                 query += match state.count - query {
                     left if left >= 12 && L::COUNT >= 16 => {
-                        scores_of::<L, E, 12>(lanes, keys, query, queries, state)
+                        scores_of::<L, E, 12>(lanes, keys, query, queries, state, ahead)
                     }
-                    left if left >= 6 => scores_of::<L, E, 6>(lanes, keys, query, queries, state),
-                    left if left >= 3 => scores_of::<L, E, 3>(lanes, keys, query, queries, state),
-                    _ => scores_of::<L, E, 1>(lanes, keys, query, queries, state),
+                    left if left >= 6 => {
+                        scores_of::<L, E, 6>(lanes, keys, query, queries, state, ahead)
+                    }
+                    left if left >= 3 => {
+                        scores_of::<L, E, 3>(lanes, keys, query, queries, state, ahead)
+                    }
+                    _ => scores_of::<L, E, 1>(lanes, keys, query, queries, state, ahead),
                 };
             }
         }
@@ -52,9 +57,11 @@ impl<E: ElementForm> CacheForm for FloatCache<E> {
         valid: usize,
         corrections: &[f32],
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     ) {
         let values = &values[..valid * state.dim * E::SIZE];
         for column in (0..state.dim).step_by(L::COUNT) {
+            ahead.fetch(lanes, BLOCK * L::COUNT * E::SIZE / 64);
             let mut query = 0;
             while query < state.count {
                 let part = (values, column, query);
@@ -79,14 +86,18 @@ fn scores_of<L: Lanes, E: ElementForm, const N: usize>(
     query: usize,
     queries: &[f32],
     state: &mut State,
+    ahead: &mut Ahead<'_>,
 ) -> usize {
     let dim = state.dim;
-    let queries: [&[f32]; N] = std::array::from_fn(|n| &queries[(query + n) * dim..][..dim]);
+    let queries = &queries[query * dim..][..N * dim];
     let mut sums = [lanes.splat(0.0); N];
     for (d, key) in keys.chunks_exact(PANEL * E::SIZE).enumerate() {
+        if d % 4 == 0 {
+            ahead.fetch(lanes, E::SIZE);
+        }
         let key = E::load(lanes, &key[lane % PANEL * E::SIZE..]);
         each_row!(n < N, {
-            sums[n] = lanes.fma(key, lanes.splat(queries[n][d]), sums[n]);
+            sums[n] = lanes.fma(key, lanes.splat(queries[n * dim + d]), sums[n]);
         });
     }
     for (sum, scores) in sums.into_iter().zip(&mut state.scores[query..]) {
@@ -109,11 +120,10 @@ fn values_of<L: Lanes, E: ElementForm, const N: usize>(
         let old = lanes.load(&state.sums[(query + n) * dim + column..]);
         *sum = lanes.mul(old, lanes.splat(corrections[query + n]));
     }
-    let scores: [_; N] = std::array::from_fn(|n| state.scores[query + n]);
     for (position, row) in values.chunks_exact(dim * E::SIZE).enumerate() {
         let value = E::load(lanes, &row[column * E::SIZE..]);
         each_row!(n < N, {
-            sums[n] = lanes.fma(value, lanes.splat(scores[n][position]), sums[n]);
+            sums[n] = lanes.fma(value, lanes.splat(state.scores[query + n][position]), sums[n]);
         });
     }
     for (n, sum) in sums.into_iter().enumerate() {

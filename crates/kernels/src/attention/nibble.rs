@@ -6,10 +6,10 @@
 
 use super::byte::{Coded, Int8Cache, QueryCodes};
 use super::store::NIBBLE_ZERO;
-use super::tile::{CacheForm, State};
+use super::tile::{Ahead, CacheForm, State};
 use super::{BLOCK, PANEL, QUERIES_MAX};
 use crate::activations::GROUP;
-use crate::dot::{dot_vectors, each_row};
+use crate::dot::{dot_vectors, each_row, half_code_vectors};
 use crate::lanes::Lanes;
 
 pub(super) struct Int4Cache;
@@ -29,6 +29,7 @@ impl CacheForm for Int4Cache {
         keys: &[u8],
         valid: usize,
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     ) {
         let panel_bytes = keys.len() / 2;
         for lane in (0..valid.next_multiple_of(PANEL)).step_by(L::COUNT) {
@@ -37,11 +38,15 @@ impl CacheForm for Int4Cache {
             while query < state.count {
                 query += match state.count - query {
                     left if left >= 12 && L::COUNT >= 16 => {
-                        scores_of::<L, 12>(lanes, keys, query, queries, state)
+                        scores_of::<L, 12>(lanes, keys, query, queries, state, ahead)
                     }
-                    left if left >= 6 => scores_of::<L, 6>(lanes, keys, query, queries, state),
-                    left if left >= 3 => scores_of::<L, 3>(lanes, keys, query, queries, state),
-                    _ => scores_of::<L, 1>(lanes, keys, query, queries, state),
+                    left if left >= 6 => {
+                        scores_of::<L, 6>(lanes, keys, query, queries, state, ahead)
+                    }
+                    left if left >= 3 => {
+                        scores_of::<L, 3>(lanes, keys, query, queries, state, ahead)
+                    }
+                    _ => scores_of::<L, 1>(lanes, keys, query, queries, state, ahead),
                 };
             }
         }
@@ -54,13 +59,15 @@ impl CacheForm for Int4Cache {
         valid: usize,
         corrections: &[f32],
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     ) {
         let (codes, scales) = values.split_at(BLOCK * state.dim / 2);
         for (group, scales) in scales.chunks_exact(2 * BLOCK).enumerate() {
             let mut weights = [Coded::<1>::ZERO; QUERIES_MAX];
-            for (scores, weights) in state.scores[..state.count].iter().zip(&mut weights) {
-                *weights = Coded::weights(lanes, scores, scales, valid);
+            for query in 0..state.count {
+                weights[query] = Coded::weights(lanes, &state.scores[query], scales, valid);
             }
+            ahead.fetch(lanes, 8);
             for column in (group * GROUP..(group + 1) * GROUP).step_by(L::COUNT) {
                 let codes = halves(lanes, codes, state.dim, column);
                 for query in 0..state.count {
@@ -82,11 +89,17 @@ impl CacheForm for Int4Cache {
 /// on, whose low halves are the first sixteen and whose high halves are the others.
 #[inline(always)]
 fn halves<L: Lanes>(lanes: L, codes: &[u8], width: usize, column: usize) -> [L::B; 8] {
-    let pair = |index: usize| lanes.load_bytes(&codes[4 * (index * width + column)..]);
-    let pairs = [pair(0), pair(1), pair(2), pair(3)];
-    let low = |index: usize| lanes.low_nibbles(pairs[index]);
-    let high = |index: usize| lanes.high_nibbles(pairs[index]);
-    [low(0), low(1), low(2), low(3), high(0), high(1), high(2), high(3)]
+    let [a, b, c, d] = half_code_vectors(lanes, codes, width, column);
+    [
+        lanes.low_nibbles(a),
+        lanes.low_nibbles(b),
+        lanes.low_nibbles(c),
+        lanes.low_nibbles(d),
+        lanes.high_nibbles(a),
+        lanes.high_nibbles(b),
+        lanes.high_nibbles(c),
+        lanes.high_nibbles(d),
+    ]
 }
 
 /// Scores of `N` queries with `COUNT` positions from `lane` on; returns `N`.
@@ -97,11 +110,13 @@ fn scores_of<L: Lanes, const N: usize>(
     query: usize,
     queries: &QueryCodes,
     state: &mut State,
+    ahead: &mut Ahead<'_>,
 ) -> usize {
     let (codes, scales) = panel.split_at(PANEL * state.dim / 2);
     let mut sums = [lanes.splat(0.0); N];
-    let groups = codes.chunks_exact(PANEL * GROUP / 2).zip(scales.chunks_exact(2 * PANEL));
-    for (group, (codes, scales)) in groups.enumerate() {
+    for (group, codes) in codes.chunks_exact(PANEL * GROUP / 2).enumerate() {
+        let scales = &scales[2 * PANEL * group..];
+        ahead.fetch(lanes, 3);
         let codes = halves(lanes, codes, PANEL, lane % PANEL);
         let scale = lanes.load_f16(&scales[2 * (lane % PANEL)..]);
         each_row!(n < N, {

@@ -1,13 +1,16 @@
 //! The queries of one key/value head on their way through the positions.
 
-use super::byte::Int8Cache;
-use super::float::FloatCache;
-use super::nibble::Int4Cache;
+use std::marker::PhantomData;
+use std::ops::Range;
+
 use super::{
-    AttentionSpan, BLOCK, CHUNK_BLOCKS, Element, Geometry, HEAD_DIM_MAX, PANEL, QUERIES_MAX, rotate,
+    AttentionSpan, BLOCK, CHUNK_BLOCKS, Geometry, HEAD_DIM_MAX, PANEL, QUERIES_MAX, rotate,
 };
 use crate::disjoint::DisjointRows;
-use crate::lanes::{F16Form, F32Form, Kernel, Lanes};
+use crate::lanes::{Kernel, Lanes};
+
+/// Lines of the next block to ask for beside the softmax of a query.
+const SOFTMAX_LINES: usize = 8;
 
 /// How a cache is read, at compile time.
 pub(super) trait CacheForm {
@@ -24,6 +27,7 @@ pub(super) trait CacheForm {
         keys: &[u8],
         valid: usize,
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     );
 
     /// Multiplies the sums with `corrections` and adds the block's first `valid` values, weighted.
@@ -33,11 +37,31 @@ pub(super) trait CacheForm {
         valid: usize,
         corrections: &[f32],
         state: &mut State,
+        ahead: &mut Ahead<'_>,
     );
 }
 
+/// A block on its way into the caches. It lies elsewhere than the one before it, where the
+/// processor's own prefetch does not look; fetched all at once it would make the loads of that one
+/// wait.
+pub(super) struct Ahead<'a> {
+    /// What is not fetched yet.
+    rest: &'a [u8],
+}
+
+impl Ahead<'_> {
+    /// Asks for the next `lines` lines of 64 bytes.
+    #[inline(always)]
+    pub fn fetch<L: Lanes>(&mut self, lanes: L, lines: usize) {
+        let (bytes, rest) = self.rest.split_at((64 * lines).min(self.rest.len()));
+        for line in (0..bytes.len()).step_by(64) {
+            lanes.prefetch(bytes, line);
+        }
+        self.rest = rest;
+    }
+}
+
 /// Running softmax of the queries of a tile.
-#[derive(Clone)]
 pub(super) struct State {
     pub count: usize,
     pub dim: usize,
@@ -68,6 +92,12 @@ impl State {
         self.largest = [f32::NEG_INFINITY; QUERIES_MAX];
         self.total = [0.0; QUERIES_MAX];
     }
+
+    /// Sums, the largest score and the sum of exponentials of a query.
+    #[inline(always)]
+    fn of(&self, query: usize) -> (&[f32], f32, f32) {
+        (&self.sums[query * self.dim..][..self.dim], self.largest[query], self.total[query])
+    }
 }
 
 /// Up to [`QUERIES_MAX`] queries that share a key/value head.
@@ -88,13 +118,19 @@ pub(super) struct Tile<'a> {
     pub out: DisjointRows<'a>,
 }
 
-/// One chunk of a tile; its state goes to rows `row..` of `partials`.
-#[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
-    tile: Tile<'a>,
-    chunk: usize,
-    row: usize,
-    partials: DisjointRows<'a>,
+/// All chunks of a tile.
+pub(super) struct Whole<'a, C> {
+    pub tile: Tile<'a>,
+    pub form: PhantomData<fn() -> C>,
+}
+
+/// Some chunks of a tile; the state after each goes to rows `row..` of `partials`.
+pub(super) struct Part<'a, C> {
+    pub tile: Tile<'a>,
+    pub chunks: Range<usize>,
+    pub row: usize,
+    pub partials: DisjointRows<'a>,
+    pub form: PhantomData<fn() -> C>,
 }
 
 /// All chunks of a tile, from what their parts left.
@@ -105,39 +141,47 @@ pub(super) struct Merge<'a> {
     pub chunks: usize,
 }
 
-impl Kernel for Tile<'_> {
+impl<C: CacheForm> Kernel for Whole<'_, C> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        match self.geometry.element {
-            Element::F32 => self.whole::<L, FloatCache<F32Form>>(lanes),
-            Element::F16 => self.whole::<L, FloatCache<F16Form>>(lanes),
-            Element::Int8 => self.whole::<L, Int8Cache>(lanes),
-            Element::Int4 => self.whole::<L, Int4Cache>(lanes),
+        let tile = self.tile;
+        let (count, dim) = (tile.rows * tile.heads, tile.geometry.head_dim);
+        let queries = tile.prepare::<L, C>(lanes, 0);
+        let mut whole = State::new(count, dim);
+        let mut state = State::new(count, dim);
+        for chunk in 0..tile.chunks() {
+            tile.walk::<L, C>(lanes, chunk, &queries, &mut state);
+            for query in 0..count {
+                merge(lanes, query, state.of(query), &mut whole);
+            }
         }
+        tile.finish(&mut whole);
     }
 }
 
-impl Kernel for Part<'_> {
+impl<C: CacheForm> Kernel for Part<'_, C> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let state = match self.tile.geometry.element {
-            Element::F32 => self.tile.one::<L, FloatCache<F32Form>>(lanes, self.chunk),
-            Element::F16 => self.tile.one::<L, FloatCache<F16Form>>(lanes, self.chunk),
-            Element::Int8 => self.tile.one::<L, Int8Cache>(lanes, self.chunk),
-            Element::Int4 => self.tile.one::<L, Int4Cache>(lanes, self.chunk),
-        };
-        let Some(state) = state else { return };
-        let dim = state.dim;
-        let column = self.chunk * Tile::partial_len(dim);
-        for query in 0..state.count {
-            let row = self.row + query;
-            self.partials.store(row, column, &state.sums[query * dim..][..dim]);
-            let ends = [state.largest[query], state.total[query]];
-            self.partials.store(row, column + dim, &ends);
+        let Self { tile, chunks, row, partials, form: _ } = self;
+        let end = chunks.end.min(tile.chunks());
+        if chunks.start >= end {
+            return;
+        }
+        let dim = tile.geometry.head_dim;
+        let queries = tile.prepare::<L, C>(lanes, chunks.start);
+        let mut state = State::new(tile.rows * tile.heads, dim);
+        for chunk in chunks.start..end {
+            tile.walk::<L, C>(lanes, chunk, &queries, &mut state);
+            let column = chunk * Tile::partial_len(dim);
+            for query in 0..state.count {
+                let (sums, largest, total) = state.of(query);
+                partials.store(row + query, column, sums);
+                partials.store(row + query, column + dim, &[largest, total]);
+            }
         }
     }
 }
@@ -166,10 +210,6 @@ impl<'a> Tile<'a> {
         dim + 2
     }
 
-    pub(super) fn part(self, chunk: usize, row: usize, partials: DisjointRows<'a>) -> Part<'a> {
-        Part { tile: self, chunk, row, partials }
-    }
-
     /// The last position of its last row.
     fn last(&self) -> usize {
         self.span.start + self.first + self.rows - 1
@@ -179,37 +219,11 @@ impl<'a> Tile<'a> {
         self.last() / (BLOCK * CHUNK_BLOCKS) + 1
     }
 
+    /// Its queries, for a walk from chunk `chunk` on, whose first block is on its way meanwhile.
     #[inline(always)]
-    fn whole<L: Lanes, C: CacheForm>(self, lanes: L) {
-        let (count, dim) = (self.rows * self.heads, self.geometry.head_dim);
-        let queries = self.prepare::<L, C>(lanes);
-        let mut whole = State::new(count, dim);
-        let mut state = State::new(count, dim);
-        for chunk in 0..self.chunks() {
-            state.reset();
-            self.chunk::<L, C>(lanes, chunk, &queries, &mut state);
-            for query in 0..count {
-                let sums = &state.sums[query * dim..][..dim];
-                merge(lanes, query, (sums, state.largest[query], state.total[query]), &mut whole);
-            }
-        }
-        self.finish(&mut whole);
-    }
-
-    /// The state after one chunk alone; `None` behind the tile's last.
-    #[inline(always)]
-    fn one<L: Lanes, C: CacheForm>(self, lanes: L, chunk: usize) -> Option<State> {
-        if chunk >= self.chunks() {
-            return None;
-        }
-        let queries = self.prepare::<L, C>(lanes);
-        let mut state = State::new(self.rows * self.heads, self.geometry.head_dim);
-        self.chunk::<L, C>(lanes, chunk, &queries, &mut state);
-        Some(state)
-    }
-
-    #[inline(always)]
-    fn prepare<L: Lanes, C: CacheForm>(&self, lanes: L) -> C::Queries {
+    fn prepare<L: Lanes, C: CacheForm>(&self, lanes: L, chunk: usize) -> C::Queries {
+        let mut ahead = Ahead { rest: self.block(chunk * CHUNK_BLOCKS) };
+        ahead.fetch(lanes, usize::MAX / 64);
         let dim = self.geometry.head_dim;
         let count = self.rows * self.heads;
         let mut scaled = [0.0; QUERIES_MAX * HEAD_DIM_MAX];
@@ -234,42 +248,38 @@ impl<'a> Tile<'a> {
 
     /// Every block of a chunk.
     #[inline(always)]
-    fn chunk<L: Lanes, C: CacheForm>(
+    fn walk<L: Lanes, C: CacheForm>(
         &self,
         lanes: L,
         chunk: usize,
         queries: &C::Queries,
         state: &mut State,
     ) {
+        state.reset();
         let last = self.last();
+        let blocks = last / BLOCK + 1;
         let key_bytes = self.geometry.element.block_bytes(state.dim).0;
-        let end = (last / BLOCK + 1).min((chunk + 1) * CHUNK_BLOCKS);
-        for index in chunk * CHUNK_BLOCKS..end {
+        for index in chunk * CHUNK_BLOCKS..blocks.min((chunk + 1) * CHUNK_BLOCKS) {
             let valid = (last + 1 - index * BLOCK).min(BLOCK);
             let (keys, values) = self.block(index).split_at(key_bytes);
-            // The next block lies elsewhere, where the processor's own prefetch does not look.
-            let next = (index + 1 < end).then(|| self.block(index + 1).split_at(key_bytes));
-            if let Some((keys, _)) = next {
-                prefetch(lanes, keys);
-            }
-            C::scores(lanes, queries, keys, valid, state);
-            if let Some((_, values)) = next {
-                prefetch(lanes, values);
-            }
+            let next = if index + 1 < blocks { self.block(index + 1) } else { &[] };
+            let mut ahead = Ahead { rest: next };
+            C::scores(lanes, queries, keys, valid, state, &mut ahead);
             let mut corrections = [1.0_f32; QUERIES_MAX];
-            for (query, correction) in corrections.iter_mut().enumerate().take(state.count) {
+            for query in 0..state.count {
+                ahead.fetch(lanes, SOFTMAX_LINES);
                 let position = self.span.start + self.first + query / self.heads;
                 let visible = (position + 1).saturating_sub(index * BLOCK).min(BLOCK);
-                *correction = softmax_block(lanes, query, visible, state);
+                corrections[query] = softmax_block(lanes, query, visible, state);
             }
-            C::values(lanes, values, valid, &corrections[..state.count], state);
+            C::values(lanes, values, valid, &corrections[..state.count], state, &mut ahead);
         }
     }
 
     /// Divides by the totals and writes the rows.
     #[inline(always)]
     fn finish(&self, whole: &mut State) {
-        let dim = whole.dim;
+        let dim = self.geometry.head_dim;
         for query in 0..whole.count {
             let row = self.span.row + self.first + query / self.heads;
             let column = (self.head + query % self.heads) * dim;
@@ -281,13 +291,6 @@ impl<'a> Tile<'a> {
             }
             self.out.store(row, column, sums);
         }
-    }
-}
-
-#[inline(always)]
-fn prefetch<L: Lanes>(lanes: L, bytes: &[u8]) {
-    for line in (0..bytes.len()).step_by(64) {
-        lanes.prefetch(bytes, line);
     }
 }
 
