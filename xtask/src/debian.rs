@@ -1,5 +1,7 @@
 //! Packages of the system.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -23,4 +25,26 @@ pub fn install(packages: &[&str]) -> Result<()> {
     };
     apt(&["update"])?;
     apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+/// Unpacks a package of the system into `folder`, an empty one. Nothing is installed, and no service
+/// of it is started.
+pub fn unpack(package: &str, folder: &Path) -> Result<()> {
+    println!("unpacking {package}");
+    let download = |folder: &Path| {
+        let mut command = Command::new("apt-get");
+        process::run(command.args(["-qq", "download", package]).current_dir(folder))
+    };
+    // Where the lists are old, so is the address of the package.
+    if download(folder).is_err() {
+        process::run(Command::new("apt-get").args(["-qq", "update"]))?;
+        download(folder).with_context(|| format!("cannot download {package} by apt-get"))?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            return process::run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(folder));
+        }
+    }
+    bail!("apt-get left no package {package} in {}", folder.display())
 }

@@ -91,7 +91,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 /// Clients of a server that answers at once.
 fn check_routes(workspace: &Workspace, recorded: &Recorded<'_>) -> Result<()> {
     let (example, model) = FAKE;
-    let mut command = Command::new(release_example(workspace, example)?);
+    let mut command = Command::new(release_example(workspace, "phial-serve", example)?);
     command.arg("127.0.0.1:0").arg(empty_folder(workspace, "stored-by-clients")?);
     let server = Server::start(command)?;
     let recorder = recorded.before(workspace, &server)?;
@@ -101,7 +101,7 @@ fn check_routes(workspace: &Workspace, recorded: &Recorded<'_>) -> Result<()> {
     let address = format!("{}/v1", recorder.address);
     node::run(workspace, NODE_CLIENTS, &[&address, model])?;
     run_rust_client(workspace, &[&address, model])?;
-    let mut hurried = Command::new(release_example(workspace, example)?);
+    let mut hurried = Command::new(release_example(workspace, "phial-serve", example)?);
     hurried.args(["127.0.0.1:0", "hurried"]);
     Server::start(hurried)?.drive(workspace, recorded.python, RETRIES, model)?;
     let frameworks = python::environment(workspace, "venv-frameworks", FRAMEWORK_PACKAGES)?;
@@ -112,7 +112,7 @@ fn check_routes(workspace: &Workspace, recorded: &Recorded<'_>) -> Result<()> {
 /// Clients of a server whose model writes what it is told to.
 fn check_frameworks(workspace: &Workspace, recorded: &Recorded<'_>) -> Result<()> {
     let (example, model) = SCRIPTED;
-    let mut command = Command::new(release_example(workspace, example)?);
+    let mut command = Command::new(release_example(workspace, "phial-serve", example)?);
     command.arg("127.0.0.1:0");
     let server = Server::start(command)?;
     let frameworks = python::environment(workspace, "venv-frameworks", FRAMEWORK_PACKAGES)?;
@@ -172,10 +172,10 @@ pub fn release_binary(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target.join("release").join(format!("phial{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// Builds an example of phial-serve, optimised.
-fn release_example(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+/// Builds an example of a package, optimised.
+pub fn release_example(workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
     let mut command = workspace.cargo();
-    process::run(command.args(["build", "--release", "-p", "phial-serve", "--example", name]))?;
+    process::run(command.args(["build", "--release", "-p", package, "--example", name]))?;
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     Ok(workspace.target.join("release").join("examples").join(file))
 }

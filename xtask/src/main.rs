@@ -9,9 +9,11 @@ mod console;
 mod debian;
 mod divergence;
 mod end_to_end;
+mod finding;
 mod goldens;
 mod machine;
 mod node;
+mod overhead;
 mod peers;
 mod process;
 mod python;
@@ -44,6 +46,8 @@ Usage: cargo xtask TASK
   bench-serving [--model phi-4-mini|starter|FILE] [--only NAME,NAME] [--runs 3] [--threads 2]
               [--streams 32] [--tokens 64] [--phial PROGRAM]
                               a server under load: many streams, shared prefixes, guesses
+  bench-gateway [--rate 5000] [--connections 64] [--seconds 8] [--runs 3]
+                              what accounts cost: the gateway beside nginx and neither
   divergence [--phial PROGRAM]
                               what fast arithmetic loses beside llama.cpp, into
                               bench/divergence.json
@@ -87,6 +91,10 @@ fn run(arguments: &[String]) -> Result<bool> {
         }
         "bench-serving" => {
             serving::run(&Workspace::open()?, &options.serving()?)?;
+            Ok(true)
+        }
+        "bench-gateway" => {
+            overhead::run(&Workspace::open()?, &options.overhead()?)?;
             Ok(true)
         }
         "divergence" => {
@@ -141,6 +149,16 @@ impl<'a> Options<'a> {
             tokens: self.number("--tokens", 64)?,
             only: self.text("--only")?.map(str::to_owned),
             phial: self.text("--phial")?.map(PathBuf::from),
+        })
+    }
+
+    fn overhead(&self) -> Result<overhead::Plan> {
+        self.allow(&["--rate", "--connections", "--seconds", "--runs"])?;
+        Ok(overhead::Plan {
+            rate: self.number("--rate", 5000)?,
+            connections: self.number("--connections", 64)?,
+            seconds: self.number("--seconds", 8)?,
+            runs: self.number("--runs", 3)?,
         })
     }
 

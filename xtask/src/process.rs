@@ -1,5 +1,6 @@
 //! Running other programs.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -33,4 +34,14 @@ pub fn answers(command: &mut Command) -> bool {
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// What the system says of a process's memory: `VmRSS`, `VmHWM`, `RssAnon`.
+pub fn memory_bytes(id: u32, field: &str) -> Result<u64> {
+    let path = format!("/proc/{id}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+    let value = lines.find(|(name, _)| *name == field).map(|(_, value)| value.trim());
+    let kilobytes = value.and_then(|value| value.strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Ok(kilobytes.with_context(|| format!("{path} has no {field}"))? << 10)
 }

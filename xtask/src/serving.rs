@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::end_to_end;
+use crate::finding::{Finding, Target};
 use crate::machine::Machine;
 use crate::peers::files::Files;
 use crate::server::Server;
@@ -66,52 +67,6 @@ const TRIALS: &[Trial] = &[
     Trial { name: "prefix", what: "a prefix of 2,000 tokens, shared", run: trials::prefix },
     Trial { name: "speculation", what: "guesses of tokens, off and on", run: trials::speculation },
 ];
-
-/// A number, as often as it was measured.
-pub struct Finding {
-    pub what: String,
-    pub values: Vec<f64>,
-    /// Empty for ratios.
-    pub unit: &'static str,
-    pub target: Option<Target>,
-}
-
-/// What a number should be.
-#[derive(Clone, Copy)]
-pub enum Target {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Target {
-    pub fn holds(self, value: f64) -> bool {
-        match self {
-            Self::AtLeast(wanted) => value >= wanted,
-            Self::AtMost(wanted) => value <= wanted,
-        }
-    }
-
-    pub fn text(self) -> String {
-        match self {
-            Self::AtLeast(wanted) => format!("≥ {wanted:.2}"),
-            Self::AtMost(wanted) => format!("≤ {wanted:.2}"),
-        }
-    }
-}
-
-impl Finding {
-    fn new(what: &str, unit: &'static str) -> Self {
-        Self { what: what.to_owned(), values: Vec::new(), unit, target: None }
-    }
-
-    fn one(what: &str, value: f64, unit: &'static str) -> Self {
-        Self { values: vec![value], ..Self::new(what, unit) }
-    }
-
-    fn wanted(self, target: Target) -> Self {
-        Self { target: Some(target), ..self }
-    }
-}
 
 /// Where everything is.
 pub struct Bench<'a> {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use super::{Finding, Plan};
+use crate::finding::TABLE;
 use crate::machine::Machine;
 
 /// All measurements of one plan.
@@ -21,47 +22,6 @@ pub struct Part {
     pub what: &'static str,
     /// What it found, or why it found nothing.
     pub findings: Result<Vec<Finding>, String>,
-}
-
-impl Finding {
-    fn median(&self) -> Option<f64> {
-        let mut values = self.values.clone();
-        values.sort_by(f64::total_cmp);
-        let middle = (values.len().checked_sub(1)?) / 2;
-        Some(f64::midpoint(values[middle], values[values.len() / 2]))
-    }
-
-    fn holds(&self) -> Option<bool> {
-        Some(self.target?.holds(self.median()?))
-    }
-
-    fn json(&self) -> Json {
-        json!({
-            "what": self.what, "unit": self.unit, "values": self.values,
-            "median": self.median(), "target": self.target.map(super::Target::text),
-            "holds": self.holds(),
-        })
-    }
-
-    fn row(&self) -> String {
-        let least = self.values.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let Some(median) = self.median() else {
-            return format!("| {} | – | – | – |\n", self.what);
-        };
-        let spread = match self.values.len() {
-            1 => format!("{median:.3}"),
-            _ => format!("{median:.3} ({least:.3} to {most:.3})"),
-        };
-        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
-        let target = self.target.map(super::Target::text).unwrap_or_default();
-        let holds = match self.holds() {
-            Some(true) => "yes",
-            Some(false) => "**no**",
-            None => "",
-        };
-        format!("| {} | {spread}{unit} | {target} | {holds} |\n", self.what)
-    }
 }
 
 impl Record<'_> {
@@ -102,8 +62,7 @@ impl Record<'_> {
             match findings {
                 Err(failure) => page += &format!("Not measured: {failure}.\n"),
                 Ok(findings) => {
-                    page += "| what | median (minimum to maximum) | target | holds |\n\
-                             |---|---|---|---|\n";
+                    page += TABLE;
                     page.extend(findings.iter().map(Finding::row));
                 }
             }

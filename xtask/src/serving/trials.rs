@@ -1,6 +1,5 @@
 //! What is measured of a server, and how.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::stream::{Streamed, chat, metric, tokens};
 use super::{Bench, Finding, Target};
+use crate::process;
 use crate::server::Server;
 
 /// How often the server's memory is looked at.
@@ -226,12 +226,7 @@ fn at(sorted: &[f64], share: f64) -> f64 {
 
 /// Memory of the server that belongs to no file.
 fn anonymous_bytes(server: &Server) -> Result<u64> {
-    let path = format!("/proc/{}/status", server.id());
-    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-    let kilobytes: u64 = kilobytes.with_context(|| format!("{path} has no RssAnon"))?;
-    Ok(kilobytes << 10)
+    process::memory_bytes(server.id(), "RssAnon")
 }
 
 #[cfg(test)]
