@@ -27,6 +27,7 @@ mod listening;
 mod maintenance;
 mod management;
 pub mod networks;
+mod object;
 pub mod openid;
 mod options;
 mod parts;

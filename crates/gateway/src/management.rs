@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod channels;
+mod description;
 mod engine;
 mod entry;
 mod openid;
@@ -23,7 +24,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 
 use crate::parts::Parts;
 use answer::Failure;
@@ -31,41 +32,60 @@ use answer::Failure;
 /// Bytes of a body: forms, not documents.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
+/// A method, an address, and what answers it. The document `openapi.json` has the same.
+type Route = (&'static str, &'static str, fn() -> MethodRouter<Arc<Parts>>);
+
+const ROUTES: &[Route] = &[
+    ("GET", "/api/openapi.json", || get(description::show)),
+    ("GET", "/api/status", || get(entry::status)),
+    ("POST", "/api/setup", || post(entry::set_up)),
+    ("POST", "/api/user/register", || post(entry::register)),
+    ("POST", "/api/user/login", || post(entry::sign_in)),
+    ("POST", "/api/user/logout", || post(entry::sign_out)),
+    ("GET", "/api/oauth/openid", || get(openid::begin)),
+    ("GET", "/api/oauth/openid/callback", || get(openid::finish)),
+    ("GET", "/api/user/self", || get(own::show)),
+    ("PUT", "/api/user/self", || put(own::change)),
+    ("GET", "/api/user/token", || get(own::new_token)),
+    ("GET", "/api/token/", || get(tokens::list)),
+    ("POST", "/api/token/", || post(tokens::create)),
+    ("PUT", "/api/token/", || put(tokens::change)),
+    ("GET", "/api/token/{id}", || get(tokens::show)),
+    ("DELETE", "/api/token/{id}", || delete(tokens::delete)),
+    ("POST", "/api/token/{id}/rotate", || post(tokens::rotate)),
+    ("GET", "/api/log/self", || get(records::own_log)),
+    ("GET", "/api/log/", || get(records::log)),
+    ("GET", "/api/data/self", || get(records::own_data)),
+    ("GET", "/api/data/", || get(records::data)),
+    ("GET", "/api/user/", || get(users::list)),
+    ("POST", "/api/user/", || post(users::create)),
+    ("PUT", "/api/user/", || put(users::change)),
+    ("DELETE", "/api/user/{id}", || delete(users::delete)),
+    ("POST", "/api/user/{id}/credit", || post(users::credit)),
+    ("GET", "/api/invitation", || get(users::invitations)),
+    ("POST", "/api/invitation", || post(users::invite)),
+    ("GET", "/api/option/", || get(users::options)),
+    ("PUT", "/api/option/", || put(users::set_options)),
+    ("GET", "/api/channel/", || get(channels::list)),
+    ("POST", "/api/channel/", || post(channels::create)),
+    ("PUT", "/api/channel/", || put(channels::change)),
+    ("DELETE", "/api/channel/{id}", || delete(channels::delete)),
+    ("POST", "/api/channel/{id}/test", || post(channels::test)),
+    ("GET", "/api/audit", || get(users::audit)),
+    ("GET", "/api/engine", || get(engine::show)),
+    // A chat may be longer; admission bounds it.
+    ("POST", "/api/playground/chat/completions", || {
+        post(engine::playground).layer(DefaultBodyLimit::disable())
+    }),
+];
+
 pub(crate) fn router(parts: Arc<Parts>) -> Router {
-    let bounded = Router::new()
-        .route("/api/status", get(entry::status))
-        .route("/api/setup", post(entry::set_up))
-        .route("/api/user/register", post(entry::register))
-        .route("/api/user/login", post(entry::sign_in))
-        .route("/api/user/logout", post(entry::sign_out))
-        .route("/api/oauth/openid", get(openid::begin))
-        .route("/api/oauth/openid/callback", get(openid::finish))
-        .route("/api/user/self", get(own::show).put(own::change))
-        .route("/api/user/token", get(own::new_token))
-        .route("/api/token/", get(tokens::list).post(tokens::create).put(tokens::change))
-        .route("/api/token/{id}", get(tokens::show).delete(tokens::delete))
-        .route("/api/token/{id}/rotate", post(tokens::rotate))
-        .route("/api/log/self", get(records::own_log))
-        .route("/api/log/", get(records::log))
-        .route("/api/data/self", get(records::own_data))
-        .route("/api/data/", get(records::data))
-        .route("/api/user/", get(users::list).post(users::create).put(users::change))
-        .route("/api/user/{id}", delete(users::delete))
-        .route("/api/user/{id}/credit", post(users::credit))
-        .route("/api/invitation", get(users::invitations).post(users::invite))
-        .route("/api/option/", get(users::options).put(users::set_options))
-        .route("/api/channel/", get(channels::list).post(channels::create).put(channels::change))
-        .route("/api/channel/{id}", delete(channels::delete))
-        .route("/api/channel/{id}/test", post(channels::test))
-        .route("/api/audit", get(users::audit))
-        .route("/api/engine", get(engine::show))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    bounded
-        // A chat may be longer; admission bounds it.
-        .route(
-            "/api/playground/chat/completions",
-            post(engine::playground).layer(DefaultBodyLimit::disable()),
-        )
+    let mut routes = Router::new();
+    for (_, path, answer) in ROUTES {
+        routes = routes.route(path, answer());
+    }
+    routes
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route("/api/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(keep_private))

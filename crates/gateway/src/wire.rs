@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::object::Object;
 
 /// Every answer.
 #[derive(Clone, Debug, Serialize)]
@@ -351,9 +353,17 @@ pub struct OptionsDraft {
     /// As [`OptionsView::sign_up`].
     pub sign_up: Option<String>,
     /// As [`OptionsView::prices`]; all of them.
+    #[serde(deserialize_with = "read_prices")]
     pub prices: Option<BTreeMap<String, PriceView>>,
     /// As [`OptionsView::new_user_quota`].
     pub new_user_quota: Option<i64>,
+}
+
+fn read_prices<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, PriceView>>, D::Error> {
+    let read = Option::<BTreeMap<String, Object<PriceView>>>::deserialize(deserializer)?;
+    Ok(read.map(|prices| prices.into_iter().map(|(model, price)| (model, price.0)).collect()))
 }
 
 /// Something that somebody did to accounts, keys or options.

@@ -359,6 +359,7 @@ export default {
   "reference.key_filled": "The key that you made in this tab.",
   "reference.key_hint": "Stays in this tab until it is closed or you sign out.",
   "reference.lead": "Every call of this server, from its own description.",
+  "reference.management": "Accounts, keys and upstreams have a description of their own.",
   "reference.one_of": "{index} of {count}: {name}",
   "reference.required": "required",
   "reference.send": "Send",

@@ -359,6 +359,7 @@ export default {
   "reference.key_filled": "Ключ, который вы создали в этой вкладке.",
   "reference.key_hint": "Остаётся в этой вкладке, пока вы её не закроете или не выйдете.",
   "reference.lead": "Все вызовы этого сервера по его собственному описанию.",
+  "reference.management": "У учётных записей, ключей и серверов — отдельное описание.",
   "reference.one_of": "{index} из {count}: {name}",
   "reference.required": "обязательно",
   "reference.send": "Отправить",

@@ -359,6 +359,7 @@ export default {
   "reference.key_filled": "您在此标签页中创建的密钥。",
   "reference.key_hint": "仅保留在此标签页，关闭或退出登录后清除。",
   "reference.lead": "此服务器的全部接口，源自其自身描述。",
+  "reference.management": "账户、密钥和上游服务另有描述。",
   "reference.one_of": "{index}/{count}：{name}",
   "reference.required": "必填",
   "reference.send": "发送",

@@ -17,8 +17,9 @@ const METHOD_KINDS = { GET: "method-get", POST: "method-post", DELETE: "method-d
 /** `/console/reference`, or `/console/reference/{operation}` */
 export function referencePage({ rest, signal }) {
   const base = h("span.copyable", h("span.muted", t("keys.base_url")), h("code", baseUrl()), copyButton(baseUrl));
+  const management = h("a", { href: "/api/openapi.json", target: "_blank" }, t("reference.management"));
   const place = loaded({ signal, lines: 8, load: () => readDocument(signal), show: (document) => show(document, rest, signal) });
-  return page({ title: t("nav.reference"), lead: t("reference.lead"), actions: base }, place);
+  return page({ title: t("nav.reference"), lead: [t("reference.lead"), " ", management], actions: base }, place);
 }
 
 async function readDocument(signal) {

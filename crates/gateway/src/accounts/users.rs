@@ -67,8 +67,9 @@ const DELETE_SESSIONS: &str = "DELETE FROM sessions WHERE user_id = $1";
 const DELETE_TOKENS: &str = "DELETE FROM personal_tokens WHERE user_id = $1";
 const DELETE_IDENTITIES: &str = "DELETE FROM identities WHERE user_id = $1";
 const ADMINISTRATORS: &str = "SELECT COUNT(*) FROM users WHERE role >= 10 AND status = 1";
+/// Up to a thousand times the most that is given at a time: sums stay within 64 bits.
 const CREDIT: &str = "UPDATE users SET balance = balance + $2 WHERE id = $1 AND status <> 3
-    AND (balance + $2 >= 0 OR $2 > 0)";
+    AND (balance + $2 >= 0 OR $2 > 0) AND balance + $2 <= 1000000000000000000";
 const CREDIT_ROW: &str = "INSERT INTO ledger (at, kind, user_id, key_id, request, user_amount,
         key_amount, key_tokens, cost, prompt_tokens, cached_tokens, completion_tokens, model,
         route, stream, status, finish, duration_ms, first_token_ms, note)
@@ -192,7 +193,10 @@ impl Accounts {
         self.user(id).await?;
         let mut transaction = self.database.begin().await?;
         if transaction.execute(CREDIT, values![id, amount]).await? == 0 {
-            return Err(AccountError::Conflict("There is less than that to take back."));
+            return Err(AccountError::Conflict(match amount > 0 {
+                true => "An account cannot have that much.",
+                false => "There is less than that to take back.",
+            }));
         }
         let bound = values![unix_millis(), id, amount, note];
         transaction.execute(CREDIT_ROW, bound).await?;

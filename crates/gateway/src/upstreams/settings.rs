@@ -173,6 +173,10 @@ impl ChannelSettings {
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX {
             return fail(format!("a name has 1 to {NAME_BYTES_MAX} bytes"));
         }
+        // Not every database keeps every letter, and logs have a line for each.
+        if self.name.chars().any(char::is_control) {
+            return fail("a name is text on one line".into());
+        }
         if self.kind == ChannelKind::Local {
             return if !self.model_mapping.is_empty() || self.key != ChannelKey::default() {
                 fail("the local engine has neither model_mapping nor key".into())
@@ -248,6 +252,7 @@ mod tests {
         wrong(&|s| s.patience.idle = Duration::ZERO, "wait");
         wrong(&|s| s.context_tokens = 0, "context_tokens");
         wrong(&|s| s.name.clear(), "name");
+        wrong(&|s| s.name = "a\0".into(), "one line");
     }
 
     #[test]

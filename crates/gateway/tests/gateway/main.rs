@@ -2,6 +2,7 @@
 
 mod books;
 mod crash;
+mod description;
 mod fields;
 mod money;
 mod nodes;

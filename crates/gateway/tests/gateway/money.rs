@@ -85,6 +85,14 @@ in_both! {
         for amount in [0, i64::MAX, i64::MIN] {
             assert_eq!(credit(amount).await.status, 400, "{amount}");
         }
+        // The sum stays within what a database adds exactly.
+        for _ in 0..1000 {
+            credit(1_000_000_000_000_000).await;
+        }
+        assert_eq!(credit(1_000_000_000_000_000).await.status, 409);
+        let list = service.api("GET", "/api/user/", by, None).await.data();
+        let ann = &list["items"][1];
+        assert_eq!(ann["quota"], 1_000_000_000_000_000_000i64, "{ann}");
         service.gateway.flush().await;
         service.books().await.check();
     }
