@@ -46,7 +46,7 @@ fn install_browser() -> Result<()> {
 }
 
 /// `http://127.0.0.1:8080/console/setup#secret` out of a text that has it.
-fn link(text: &str) -> Option<String> {
+pub fn link(text: &str) -> Option<String> {
     let is_link = |word: &&str| word.starts_with("http") && word.contains(SETUP);
     text.split_whitespace().find(is_link).map(str::to_owned)
 }

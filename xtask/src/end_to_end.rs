@@ -48,13 +48,13 @@ const NODE_CLIENTS: (&str, &str) = ("crates/serve/tests/clients/node", "clients.
 const RETRIES: &str = "crates/serve/tests/clients/retries_client.py";
 
 /// Packages of [`FRAMEWORKS`] and [`SCHEMA_FUZZ`].
-const FRAMEWORK_PACKAGES: &str = "xtask/requirements-frameworks.txt";
+pub const FRAMEWORK_PACKAGES: &str = "xtask/requirements-frameworks.txt";
 
 /// Makes requests out of the server's own description.
 const SCHEMA_FUZZ: &str = "crates/serve/tests/clients/schema_fuzz.py";
 
 /// A server that answers at once, an example of phial-serve, and its model.
-const FAKE: (&str, &str) = ("fake", "fake/echo");
+pub const FAKE: (&str, &str) = ("fake", "fake/echo");
 
 /// Drives a server whose model writes what it is told to.
 const FUNCTION_CALLING: &str = "crates/serve/tests/clients/function_calling.py";

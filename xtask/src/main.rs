@@ -12,6 +12,7 @@ mod end_to_end;
 mod finding;
 mod goldens;
 mod machine;
+mod management;
 mod node;
 mod overhead;
 mod peers;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::workspace::Workspace;
-use crate::{console, debian, end_to_end, process, supply_chain, tidy, tiers};
+use crate::{console, debian, end_to_end, management, process, supply_chain, tidy, tiers};
 
 /// The gateway's tests fail without a PostgreSQL where it is set.
 const DEMAND_POSTGRESQL: &str = "PHIAL_TEST_POSTGRES";
@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     ("deny", supply_chain::check),
     ("tiers", tiers::check),
     ("end-to-end", end_to_end::check),
+    ("management", management::check),
     ("console", console::check),
 ];
 
