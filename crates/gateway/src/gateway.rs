@@ -31,6 +31,9 @@ pub(crate) const SQLITE_FILE: &str = "accounts.sqlite";
 
 const READ_MARK: &str = "SELECT value FROM options WHERE name = 'pepper'";
 const SET_MARK: &str =
+/// The purpose for which the pepper is told from others.
+pub(crate) const MARK: &str = "mark";
+
     "INSERT INTO options (name, value) VALUES ('pepper', $1) ON CONFLICT (name) DO NOTHING";
 
 /// Accounts, keys and a ledger in front of an upstream. Clones are the same gateway.
@@ -194,18 +197,25 @@ pub(crate) async fn open_pepper(
 ) -> Result<Pepper, StorageError> {
     let file = pepper_file(settings);
     let pepper = Pepper::open(&file)?;
-    let mark = pepper.hash("mark", "");
+    let mark = pepper.hash(MARK, "");
     let mut transaction = database.begin().await?;
     transaction.execute(SET_MARK, values![&mark]).await?;
     transaction.commit().await?;
-    let rows = database.read(READ_MARK, Vec::new()).await?;
-    let known = rows.into_iter().next().ok_or(StorageError::Shape("nothing"))?.columns().text()?;
+    let known = pepper_mark(database).await?.ok_or(StorageError::Shape("nothing"))?;
     if !same(&known, &mark) {
         return Err(StorageError::Setting(format!(
             "{} is not the pepper that these accounts were made with; all nodes of a database \
              need the same (pepper_file in the configuration)",
             file.display()
         )));
+    if pepper_mark(database).await?.is_some() && !file.exists() {
+        // A new one would fit nothing.
+        return Err(StorageError::Setting(format!(
+            "{} is missing, and without it no key of these accounts is known; take it from a \
+             backup, or from another node of the database",
+            file.display()
+        )));
+    }
     }
     Ok(pepper)
 }
@@ -223,6 +233,12 @@ pub(crate) fn lock_node(folder: &Path) -> Result<(String, File), StorageError> {
     if opened.try_lock().is_err() {
         return Err(StorageError::Setting(format!(
             "another process uses {}; give each its own folder",
+/// What the pepper of these accounts makes of [`MARK`]; `None`: there are no accounts yet.
+pub(crate) async fn pepper_mark(database: &dyn Database) -> Result<Option<String>, StorageError> {
+    let row = database.read(READ_MARK, Vec::new()).await?.into_iter().next();
+    row.map(|row| row.columns().text()).transpose()
+}
+
             folder.display()
         )));
     }

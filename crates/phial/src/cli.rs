@@ -182,6 +182,9 @@ pub struct Accounts {
     /// Folder of this node when accounts are in PostgreSQL
     #[arg(long, value_name = "DIR", global = true)]
     pub accounts_folder: Option<PathBuf>,
+    /// The configuration file of the server, whose table `[gateway]` says where its accounts are
+    #[arg(long, value_name = "FILE", global = true, conflicts_with_all = ["accounts", "accounts_folder"])]
+    pub config: Option<PathBuf>,
     #[command(subcommand)]
     pub command: AccountsCommand,
 }
@@ -190,9 +193,10 @@ pub struct Accounts {
 pub enum AccountsCommand {
     /// Print a new link by which an administrator is made, once, within a day
     SetupLink {
-        /// Where the server is
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-        url: String,
+        /// Where people reach the console; `public_url` of --config, or http://127.0.0.1:8080, when
+        /// not given
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
     },
     /// Write a copy of all accounts, also while a server runs
     Backup {

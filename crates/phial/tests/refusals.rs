@@ -155,3 +155,30 @@ fn gateways_that_cannot_work_are_refused() {
         check(home.path(), &["gateway", "--config", file_name], &[part]);
     }
 }
+
+#[test]
+fn accounts_that_are_not_there_are_refused_and_not_made() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let folder = at("misspelt");
+    for command in [&["setup-link"][..], &["backup", "b.sqlite"], &["reset-password", "ada"]] {
+        let arguments = [&["accounts"], command, &["--accounts", &folder]].concat();
+        let line = refuse(phial(home.path()).args(arguments).current_dir(home.path()));
+        assert!(line.contains("misspelt/accounts.sqlite"), "{line}");
+        assert!(!Path::new(&folder).exists() && !home.path().join("b.sqlite").exists());
+    }
+    fs::write(at("text"), "no backup").unwrap();
+    let restore = ["accounts", "restore", &at("text"), "--accounts", &folder];
+    check(home.path(), &restore, &["is no copy of accounts"]);
+    check(home.path(), &["accounts", "restore", &at("none"), "--accounts", &folder], &["none"]);
+    for (accounts, part) in
+        [("mysql://h/d", "postgres://"), ("postgres://h/d", "--accounts-folder")]
+    {
+        check(home.path(), &["accounts", "setup-link", "--accounts", accounts], &[part]);
+    }
+    let config = at("gateway.toml");
+    check(home.path(), &["accounts", "setup-link", "--config", &config], &["gateway.toml"]);
+    fs::write(&config, format!("[gateway]\naccounts = '{folder}'")).unwrap();
+    let line = "misspelt/accounts.sqlite";
+    check(home.path(), &["accounts", "setup-link", "--config", &config], &[line]);
+}

@@ -11,6 +11,7 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, TypeInfo, ValueRef};
 
 use super::{Database, Dialect, Outcome, Row, StorageError, Transaction, Value, migrator};
+use crate::secrets::new_private_file;
 
 /// Connections that read. Each has a thread.
 const READERS: u32 = 3;
@@ -25,6 +26,8 @@ pub(super) struct Sqlite {
     /// One connection: SQLite has one writer at a time, and waiting here is fair and cheap.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Moves the log into the file.
+    checkpointer: SqlitePool,
 }
 
 impl Sqlite {
@@ -32,9 +35,15 @@ impl Sqlite {
     /// committed outlives the process; when the power fails, the last moments of the ledger may be
     /// lost, each request with all of it, and the file stays whole.
     pub async fn open(file: &Path) -> Result<Self, StorageError> {
+        // SQLite would let everybody read it.
+        match new_private_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(StorageError::file(file)(error));
+            }
+            _ => {}
+        }
         let options = SqliteConnectOptions::new()
             .filename(file)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
@@ -54,20 +63,23 @@ impl Sqlite {
             .connect_with(options.clone().read_only(true))
             .await?;
         let checkpointer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
-        tokio::spawn(checkpoints(checkpointer, writer.clone()));
-        Ok(Self { writer, readers })
+        tokio::spawn(checkpoints(checkpointer.clone()));
+        Ok(Self { writer, readers, checkpointer })
     }
 }
 
 /// Moves the log into the file beside the writer, which would wait for the disk otherwise.
-async fn checkpoints(pool: SqlitePool, writer: SqlitePool) {
-    while !writer.is_closed() {
+async fn checkpoints(pool: SqlitePool) {
+    loop {
         tokio::time::sleep(CHECKPOINT_INTERVAL).await;
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await {
+        let moved = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&pool).await;
+        if pool.is_closed() {
+            break;
+        }
+        if let Err(error) = moved {
             tracing::warn!(%error, "the log of the accounts cannot be moved into their file");
         }
     }
-    pool.close().await;
 }
 
 impl Database for Sqlite {
@@ -91,8 +103,15 @@ impl Database for Sqlite {
 
     fn back_up<'a>(&'a self, file: &'a Path) -> Outcome<'a, ()> {
         Box::pin(async move {
+            // SQLite fills an empty file, and leaves to it who may read it.
+            new_private_file(file).map_err(StorageError::file(file))?;
             let name = file.display().to_string();
-            sqlx::query("VACUUM INTO $1").bind(name).execute(&self.writer).await?;
+            let copied = sqlx::query("VACUUM INTO $1").bind(name).execute(&self.writer).await;
+            if copied.is_err() {
+                // Half a copy must not be taken for one; why there is none is what matters.
+                let _ = std::fs::remove_file(file);
+            }
+            copied?;
             Ok(())
         })
     }
@@ -100,6 +119,8 @@ impl Database for Sqlite {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.readers.close().await;
+            self.checkpointer.close().await;
+            // The last one moves the log into the file and takes it away.
             self.writer.close().await;
         })
     }

@@ -4,6 +4,7 @@ mod books;
 mod crash;
 mod description;
 mod fields;
+mod maintenance;
 mod money;
 mod nodes;
 mod postgres;

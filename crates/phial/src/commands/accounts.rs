@@ -3,10 +3,14 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use phial_gateway::{Maintenance, Settings};
 
 use crate::cli;
+use crate::commands::gateway;
+
+/// Where the console is when nothing else is said.
+const USUAL_URL: &str = "http://127.0.0.1:8080";
 
 /// Accounts in a folder, or in PostgreSQL with a folder for what is the node's own.
 pub fn settings(accounts: &str, folder: Option<&PathBuf>) -> Result<Settings> {
@@ -23,7 +27,11 @@ pub fn settings(accounts: &str, folder: Option<&PathBuf>) -> Result<Settings> {
 
 /// Runs a command on accounts.
 pub fn run(arguments: &cli::Accounts) -> Result<()> {
-    let settings = settings(&arguments.accounts, arguments.accounts_folder.as_ref())?;
+    let settings = match &arguments.config {
+        Some(file) => gateway::read(file)?.settings().map_err(|problem| anyhow!(problem))?,
+        None => settings(&arguments.accounts, arguments.accounts_folder.as_ref())?,
+    };
+    let public_url = settings.public_url.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         if let cli::AccountsCommand::Restore { file } = &arguments.command {
@@ -35,6 +43,7 @@ pub fn run(arguments: &cli::Accounts) -> Result<()> {
         match &arguments.command {
             cli::AccountsCommand::SetupLink { url } => {
                 let secret = maintenance.setup_secret().await?;
+                let url = url.clone().or(public_url).unwrap_or_else(|| USUAL_URL.to_owned());
                 println!("{}/console/setup#{secret}", url.trim_end_matches('/'));
             }
             cli::AccountsCommand::Backup { file } => {

@@ -35,7 +35,7 @@ fn told(problem: String) -> anyhow::Error {
     anyhow!(problem)
 }
 
-fn read(file: &Path) -> Result<Configuration> {
+pub(super) fn read(file: &Path) -> Result<Configuration> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     let configuration = Configuration::parse(&text).map_err(told);
@@ -43,7 +43,8 @@ fn read(file: &Path) -> Result<Configuration> {
     configuration.with_context(|| format!("{shown} has no table [gateway] (docs/gateway.md)"))
 }
 
-fn greet(gateway: &Standalone, link: Option<&str>) -> std::io::Result<()> {
+/// Prints where the gateway is, and how the first administrator is made.
+pub(super) fn greet(urls: &Urls, secret: Option<&str>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on {}", gateway.address())?;
     if let Some(link) = link {
