@@ -10,7 +10,7 @@ const LANGUAGES = ["en", "ru", "zh"];
 /** Entries that the pages name by a part that is known only while they run: prefix and parts. */
 const COMPOSED = {
   "capability.": ["adapters", "audio", "embeddings", "image", "json", "text", "tools"],
-  "finish.": ["aborted", "error", "lost", "stop"],
+  "finish.": ["aborted", "error", "late", "lost", "stop"],
   "group.": ["audio", "batches", "chat", "completions", "embeddings", "files", "messages", "models", "responses", "server", "tokens"],
   "modality.": ["audio", "image", "text"],
   "options.sign_up_": ["invitation", "off", "open"],

@@ -5,10 +5,13 @@
 //! is a row of the table `ledger`; balances are the sums of rows, kept beside them in the same
 //! transaction. What a running request has taken is in the `journal` of its node, so that a process
 //! that is killed loses nothing: its next start settles by it. A node that does not come back is
-//! settled by the others, by what it told last.
+//! settled by the others, by what it told last; if it comes back all the same, what it knows beyond that
+//! is added, once.
 
 mod books;
 mod journal;
+#[cfg(test)]
+mod late_tests;
 mod open_request;
 mod price;
 mod recovery;

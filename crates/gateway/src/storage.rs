@@ -122,7 +122,10 @@ pub(crate) async fn open(location: &str) -> Result<Arc<dyn Database>, StorageErr
 }
 
 /// Tables, oldest version first. A version that was released never changes.
-const SCHEMA: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../schema/0001_initial.sql"))];
+const SCHEMA: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../schema/0001_initial.sql")),
+    (2, "lost requests", include_str!("../schema/0002_lost_requests.sql")),
+];
 
 fn migrator(serial_key: &str) -> Migrator {
     let migrations = SCHEMA.iter().map(|&(version, description, sql)| {

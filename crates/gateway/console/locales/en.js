@@ -78,6 +78,7 @@ export default {
   "error.status": "The server answered with status {status}.",
   "finish.aborted": "Aborted",
   "finish.error": "Failed",
+  "finish.late": "Added late",
   "finish.lost": "Lost",
   "finish.stop": "Complete",
   "form.at_least": "At least {value}",

@@ -78,6 +78,7 @@ export default {
   "error.status": "Сервер ответил кодом {status}.",
   "finish.aborted": "Прервано",
   "finish.error": "Ошибка",
+  "finish.late": "Учтено позже",
   "finish.lost": "Потеряно",
   "finish.stop": "Завершено",
   "form.at_least": "Не меньше {value}",

@@ -78,6 +78,7 @@ export default {
   "error.status": "服务器返回状态码 {status}。",
   "finish.aborted": "已中止",
   "finish.error": "失败",
+  "finish.late": "事后补记",
   "finish.lost": "丢失",
   "finish.stop": "完成",
   "form.at_least": "不小于 {value}",

@@ -13,7 +13,7 @@ import { session } from "../session.js";
 import { speedOf } from "../usage-data.js";
 
 /** What the log's `finish` says, and how bad it is. */
-const FINISHES = { stop: "good", aborted: "warn", error: "bad", lost: "bad" };
+const FINISHES = { stop: "good", aborted: "warn", error: "bad", lost: "bad", late: "warn" };
 
 /** The badge of a call's end. */
 export function finishBadge({ finish, status }) {

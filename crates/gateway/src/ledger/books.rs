@@ -168,6 +168,46 @@ pub(crate) fn settle(
     settled
 }
 
+/// What a correction comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrected {
+    /// What is still to be paid.
+    pub owed: i64,
+    /// What is; nothing comes back, so those amounts are not above zero.
+    pub taken: Settled,
+}
+
+/// Takes what a request used beyond what it was `settled` to. It was set aside, and given back when
+/// nobody knew better; what was spent since is not taken again, so that no balance falls below
+/// zero. The limits of the minute in which it ran are over.
+pub(crate) fn correct(
+    user: &mut UserState,
+    key: &mut KeyState,
+    hold: Hold,
+    price: Price,
+    settled: TokenCounts,
+    counts: TokenCounts,
+) -> Corrected {
+    let there = |is_unlimited: bool, balance: i64| match is_unlimited {
+        true => i64::MAX,
+        false => balance.max(0),
+    };
+    let cost = |counts| price.cost(counts).min(hold.money);
+    let used = |counts| used_tokens(counts).min(hold.tokens);
+    let owed = (cost(counts) - cost(settled)).max(0);
+    let money = owed.min(there(user.unlimited, user.balance));
+    let money = money.min(there(key.unlimited, key.balance));
+    let tokens = (used(counts) - used(settled)).max(0);
+    let tokens = tokens.min(there(key.unlimited_tokens, key.token_balance));
+    user.balance = user.balance.saturating_sub(money);
+    user.used = user.used.saturating_add(money);
+    key.balance = key.balance.saturating_sub(money);
+    key.used = key.used.saturating_add(money);
+    key.token_balance = key.token_balance.saturating_sub(tokens);
+    let taken = Settled { cost: money, money_back: -money, tokens_back: -tokens };
+    Corrected { owed, taken }
+}
+
 /// All tokens of a use.
 pub(crate) fn used_tokens(counts: TokenCounts) -> i64 {
     let all = counts.prompt_tokens.saturating_add(counts.completion_tokens).min(TOKENS_MAX);

@@ -124,6 +124,26 @@ fn what_is_counted_beyond_the_demand_is_not_charged() {
     assert_eq!((user.balance, key.balance), (0, 0));
 }
 
+#[test]
+fn what_is_known_late_is_taken_as_far_as_it_is_there() {
+    let (mut user, mut key) = (user(60), key(60));
+    let hold = reserve(&mut user, &mut key, &wish(10, 20)).unwrap();
+    let lost = counts(10, 0, 5);
+    let first = settle(&mut user, &mut key, hold, PRICE, lost);
+    let whole = PRICE.cost(counts(10, 0, 8));
+    let corrected = correct(&mut user, &mut key, hold, PRICE, lost, counts(10, 0, 8));
+    assert_eq!((corrected.owed, corrected.taken.cost), (whole - first.cost, whole - first.cost));
+    assert_eq!((user.balance, user.used, key.used), (60 - whole, whole, whole));
+    // What counts no more than was settled is nothing.
+    let again = correct(&mut user, &mut key, hold, PRICE, counts(10, 0, 8), lost);
+    assert_eq!((again.owed, again.taken.cost, again.taken.tokens_back), (0, 0, 0));
+    // What was spent meanwhile is not there; what was never set aside is not owed.
+    key.balance = 1;
+    let more = correct(&mut user, &mut key, hold, PRICE, counts(10, 0, 8), counts(10, 0, 999));
+    assert_eq!((more.owed, more.taken.cost), (hold.money - whole, 1));
+    assert_eq!(key.balance, 0);
+}
+
 proptest! {
     /// Whatever is asked for, in whatever order it ends: no balance falls below zero, and at the
     /// end balance and cost are what was there.

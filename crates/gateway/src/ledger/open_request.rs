@@ -54,6 +54,8 @@ pub(crate) enum Finish {
     Error,
     /// The process ended in the middle.
     Lost,
+    /// Another node took it for lost, and its own knew more.
+    Late,
 }
 
 impl Finish {
@@ -63,6 +65,7 @@ impl Finish {
             Self::Stop => "stop",
             Self::Error => "error",
             Self::Lost => "lost",
+            Self::Late => "late",
         }
     }
 }
@@ -78,6 +81,8 @@ pub(crate) struct Settlement {
     pub first_token_ms: i64,
     /// Where it is journalled by this process.
     pub slot: Option<Slot>,
+    /// Another node's request: that one may come back and know more.
+    pub is_foreign: bool,
 }
 
 /// A request that runs. When the last handle is gone it is settled by what was reported last:
@@ -159,6 +164,7 @@ impl Drop for OpenRequest {
             duration_ms: self.elapsed_ms(),
             first_token_ms: self.first_token_ms.load(Ordering::Relaxed),
             slot: Some(self.slot),
+            is_foreign: false,
         };
         if self.orders.send(Order::Settle(Box::new(settlement))).is_err() {
             // The journal has it, and the next start settles it.

@@ -14,13 +14,16 @@ use super::price::Price;
 use super::statements;
 use super::writer::Writer;
 use crate::clock::unix_millis;
-use crate::storage::{Row, StorageError, values};
+use crate::storage::{Columns, Row, StorageError, values};
 
 /// How often a node tells that it is there, and what its requests have taken.
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A node that has not told for so long is gone, and others settle what it left.
 const LEASE: Duration = Duration::from_secs(20);
+
+/// How long it is known what a lost request was settled to, for its node to come back.
+const LATE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Settlement {
     /// A request that took nothing.
@@ -33,6 +36,7 @@ impl Settlement {
             duration_ms: 0,
             first_token_ms: 0,
             slot: None,
+            is_foreign: false,
         }
     }
 }
@@ -56,6 +60,29 @@ pub(super) async fn settle_own(
     if !settlements.is_empty() {
         tracing::warn!(requests = settlements.len(), "settling what the last process left open");
     }
+    for some in settlements.chunks(256) {
+        writer.write(&[], some).await?;
+    }
+    settle_late(writer, journal).await
+}
+
+/// Settles what other nodes took for lost while this one was away, where its journal knows more.
+async fn settle_late(
+    writer: &Writer,
+    journal: &HashMap<RequestId, TokenCounts>,
+) -> Result<(), StorageError> {
+    if journal.is_empty() {
+        return Ok(());
+    }
+    let requests: Vec<_> = journal.keys().collect();
+    let lost = statements::LOST.of(writer.database.dialect());
+    let rows = writer.database.read(lost, values![json!(requests).to_string()]).await?;
+    let settlements = rows.into_iter().map(|row| {
+        let settlement = read(row)?;
+        let counts = journal.get(&settlement.reservation.request).copied().unwrap_or_default();
+        Ok(Settlement { counts: settlement.counts.max(counts), ..settlement })
+    });
+    let settlements = settlements.collect::<Result<Vec<_>, StorageError>>()?;
     for some in settlements.chunks(256) {
         writer.write(&[], some).await?;
     }
@@ -106,7 +133,7 @@ async fn tell_counts(writer: &Writer) -> Result<(), StorageError> {
     transaction.commit().await
 }
 
-async fn settle_the_gone(writer: &Writer) -> Result<(), StorageError> {
+pub(super) async fn settle_the_gone(writer: &Writer) -> Result<(), StorageError> {
     let now = unix_millis();
     let sql = statements::RESERVATIONS_OF_THE_GONE;
     let rows = writer.database.read(sql, values![now]).await?;
@@ -114,16 +141,19 @@ async fn settle_the_gone(writer: &Writer) -> Result<(), StorageError> {
         return Ok(());
     }
     tracing::warn!(requests = rows.len(), "settling what a node left that is gone");
-    let settlements: Vec<Settlement> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+    let foreign = |row| Ok(Settlement { is_foreign: true, ..read(row)? });
+    let settlements = rows.into_iter().map(foreign).collect::<Result<Vec<_>, StorageError>>()?;
     for some in settlements.chunks(256) {
         writer.write(&[], some).await?;
     }
-    Ok(())
+    let mut transaction = writer.database.begin().await?;
+    let oldest = now - LATE_MAX.as_millis() as i64;
+    transaction.execute(statements::FORGET_LOST, values![oldest]).await?;
+    transaction.commit().await
 }
 
 fn read(row: Row) -> Result<Settlement, StorageError> {
     let mut row = row.columns();
-    let count = |number: i64| u64::try_from(number).unwrap_or(0);
     let reservation = Reservation {
         request: row.text()?,
         at: row.int()?,
@@ -135,10 +165,15 @@ fn read(row: Row) -> Result<Settlement, StorageError> {
         route: row.text()?.into(),
         stream: row.yes()?,
     };
-    let counts = TokenCounts {
-        prompt_tokens: count(row.int()?),
-        cached_tokens: count(row.int()?),
-        completion_tokens: count(row.int()?),
-    };
+    let counts = read_counts(&mut row)?;
     Ok(Settlement { counts, ..Settlement::of_nothing(reservation) })
+}
+
+pub(super) fn read_counts(row: &mut Columns) -> Result<TokenCounts, StorageError> {
+    let mut count = || Ok::<_, StorageError>(u64::try_from(row.int()?).unwrap_or(0));
+    Ok(TokenCounts {
+        prompt_tokens: count()?,
+        cached_tokens: count()?,
+        completion_tokens: count()?,
+    })
 }

@@ -141,3 +141,48 @@ pub(super) const RESERVATIONS_OF_THE_GONE: &str = "SELECT request, at, user_id, 
     tokens, price_input, price_cached_input, price_output, model, route, stream,
     reservations.prompt_tokens, reservations.cached_tokens, reservations.completion_tokens
     FROM reservations JOIN nodes ON nodes.id = reservations.node WHERE nodes.lease_until < $1";
+
+/// `[request, lost_at, at, user_id, key_id, money, tokens, price_input, price_cached_input,
+/// price_output, model, route, stream, prompt_tokens, cached_tokens, completion_tokens]`
+pub(super) const ADD_LOST: Sql = Sql {
+    sqlite: "INSERT INTO lost_requests (request, lost_at, at, user_id, key_id, money, tokens,
+                    price_input, price_cached_input, price_output, model, route, stream,
+                    prompt_tokens, cached_tokens, completion_tokens)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
+                    value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15
+             FROM json_each($1)",
+    postgres: "INSERT INTO lost_requests (request, lost_at, at, user_id, key_id, money, tokens,
+                      price_input, price_cached_input, price_output, model, route, stream,
+                      prompt_tokens, cached_tokens, completion_tokens)
+               SELECT v ->> 0, (v ->> 1)::bigint, (v ->> 2)::bigint, (v ->> 3)::bigint,
+                      (v ->> 4)::bigint, (v ->> 5)::bigint, (v ->> 6)::bigint,
+                      (v ->> 7)::bigint, (v ->> 8)::bigint, (v ->> 9)::bigint, v ->> 10,
+                      v ->> 11, (v ->> 12)::bigint, (v ->> 13)::bigint, (v ->> 14)::bigint,
+                      (v ->> 15)::bigint FROM json_array_elements($1::json) AS e(v)",
+};
+
+/// `[request, …]`; what those that were settled as lost were settled to. Nobody finds them again.
+pub(super) const END_LOST: Sql = Sql {
+    sqlite: "DELETE FROM lost_requests WHERE request IN (SELECT value FROM json_each($1))
+             RETURNING request, prompt_tokens, cached_tokens, completion_tokens",
+    postgres: "DELETE FROM lost_requests
+               WHERE request IN (SELECT v FROM json_array_elements_text($1::json) AS e(v))
+               RETURNING request, prompt_tokens, cached_tokens, completion_tokens",
+};
+
+/// `[request, …]`; those that were settled as lost, as reservations are read.
+pub(super) const LOST: Sql = Sql {
+    sqlite: "SELECT request, at, user_id, key_id, money, tokens, price_input, price_cached_input,
+                    price_output, model, route, stream, prompt_tokens, cached_tokens,
+                    completion_tokens
+             FROM lost_requests WHERE request IN (SELECT value FROM json_each($1))",
+    postgres: "SELECT request, at, user_id, key_id, money, tokens, price_input,
+                      price_cached_input, price_output, model, route, stream, prompt_tokens,
+                      cached_tokens, completion_tokens
+               FROM lost_requests
+               WHERE request IN (SELECT v FROM json_array_elements_text($1::json) AS e(v))",
+};
+
+/// Whoever has not come back by then does not.
+pub(super) const FORGET_LOST: &str = "DELETE FROM lost_requests WHERE lost_at < $1";

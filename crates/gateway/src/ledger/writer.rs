@@ -1,18 +1,19 @@
 //! The one task of a node that writes reservations and settlements: it takes all that have come
 //! meanwhile into one transaction, so that the more there is to do, the less each costs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use phial_openai::metering::TokenCounts;
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::books::{self, Hold, KeyState, Refused, UserState};
+use super::books::{self, Hold, KeyState, Refused, Settled, UserState};
 use super::journal::Journal;
-use super::open_request::{OpenRequest, Order, Reservation, ReserveOrder, Settlement};
-use super::statements;
+use super::open_request::{Finish, OpenRequest, Order, Reservation, ReserveOrder, Settlement};
+use super::{recovery, statements};
 use crate::clock::unix_millis;
 use crate::storage::{Columns, Database, StorageError, Transaction, values};
 
@@ -41,6 +42,7 @@ struct Batch {
     keys: BTreeMap<i64, KeyState>,
     reserved: Vec<Json>,
     rows: Vec<Json>,
+    lost: Vec<Json>,
 }
 
 /// Orders of the next transaction; false: there are no more.
@@ -183,13 +185,38 @@ impl Writer {
         for row in transaction.query(end, values![json!(requests).to_string()]).await? {
             ended.insert(row.columns().text()?);
         }
-        for settlement in settlements {
-            // Whoever comes second finds nothing to settle: no request is paid for twice.
-            if ended.remove(&settlement.reservation.request) {
-                batch.settle(settlement);
-            } else {
-                let request = &settlement.reservation.request;
-                tracing::warn!(request, "another node has settled this request already");
+        let (own, late): (Vec<_>, Vec<_>) =
+            settlements.iter().partition(|s| ended.contains(&s.reservation.request));
+        // Whoever comes second finds nothing to settle: no request is paid for twice.
+        own.into_iter().for_each(|settlement| batch.settle(settlement));
+        self.settle_late(batch, transaction, &late).await
+    }
+
+    /// What others settled while this node could not be seen: as lost, then what is known here and
+    /// was not there is added, once; else they knew all.
+    async fn settle_late(
+        &self,
+        batch: &mut Batch,
+        transaction: &mut dyn Transaction,
+        late: &[&Settlement],
+    ) -> Result<(), StorageError> {
+        let own: Vec<_> = late.iter().filter(|settlement| !settlement.is_foreign).collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        let requests: Vec<&str> = own.iter().map(|s| s.reservation.request.as_str()).collect();
+        let end = statements::END_LOST.of(self.database.dialect());
+        let mut lost = HashMap::new();
+        for row in transaction.query(end, values![json!(requests).to_string()]).await? {
+            let mut row = row.columns();
+            let request = row.text()?;
+            lost.insert(request, recovery::read_counts(&mut row)?);
+        }
+        for settlement in own {
+            let request = &settlement.reservation.request;
+            tracing::warn!(request, "another node has settled this request already");
+            if let Some(settled) = lost.remove(request) {
+                batch.correct(settlement, settled);
             }
         }
         Ok(())
@@ -211,6 +238,7 @@ impl Writer {
             (statements::UPDATE_KEYS, keys),
             (statements::ADD_RESERVATIONS, batch.reserved),
             (statements::ADD_LEDGER_ROWS, batch.rows),
+            (statements::ADD_LOST, batch.lost),
         ];
         for (sql, rows) in changes {
             if !rows.is_empty() {
@@ -283,29 +311,87 @@ impl Batch {
             let request = &reservation.request;
             tracing::warn!(request, "an upstream counted more than can have been used");
         }
-        let stream = i64::from(reservation.stream);
-        self.rows.push(json!([
-            unix_millis(),
-            "settle",
-            user.id,
-            key.id,
-            reservation.request,
-            settled.money_back,
-            settled.money_back,
-            settled.tokens_back,
-            settled.cost,
-            counts.prompt_tokens,
-            counts.cached_tokens,
-            counts.completion_tokens,
-            &*reservation.model,
-            &*reservation.route,
-            stream,
-            settlement.status,
-            settlement.finish.name(),
-            settlement.duration_ms,
-            settlement.first_token_ms,
-        ]));
+        self.rows.push(settled_row(settlement, settlement.finish, settled, counts));
+        if settlement.is_foreign {
+            self.lost.push(lost_row(settlement));
+        }
     }
+
+    /// Takes what a request used beyond what it was `settled` to, as far as it is there.
+    fn correct(&mut self, settlement: &Settlement, settled: TokenCounts) {
+        let reservation = &settlement.reservation;
+        let found = (self.users.get_mut(&reservation.user), self.keys.get_mut(&reservation.key));
+        let (Some(user), Some(key)) = found else { return };
+        let counts = settlement.counts;
+        let Reservation { hold, price, .. } = *reservation;
+        let corrected = books::correct(user, key, hold, price, settled, counts);
+        if corrected.owed > corrected.taken.cost {
+            let request = &reservation.request;
+            tracing::warn!(request, "not all that this request used is there any more");
+        }
+        let more = TokenCounts {
+            prompt_tokens: counts.prompt_tokens.saturating_sub(settled.prompt_tokens),
+            cached_tokens: counts.cached_tokens.saturating_sub(settled.cached_tokens),
+            completion_tokens: counts.completion_tokens.saturating_sub(settled.completion_tokens),
+        };
+        if more != TokenCounts::default() {
+            self.rows.push(settled_row(settlement, Finish::Late, corrected.taken, more));
+        }
+    }
+}
+
+fn settled_row(
+    settlement: &Settlement,
+    finish: Finish,
+    settled: Settled,
+    counts: TokenCounts,
+) -> Json {
+    let reservation = &settlement.reservation;
+    json!([
+        unix_millis(),
+        "settle",
+        reservation.user,
+        reservation.key,
+        reservation.request,
+        settled.money_back,
+        settled.money_back,
+        settled.tokens_back,
+        settled.cost,
+        counts.prompt_tokens,
+        counts.cached_tokens,
+        counts.completion_tokens,
+        &*reservation.model,
+        &*reservation.route,
+        i64::from(reservation.stream),
+        settlement.status,
+        finish.name(),
+        settlement.duration_ms,
+        settlement.first_token_ms,
+    ])
+}
+
+fn lost_row(settlement: &Settlement) -> Json {
+    let Reservation { request, at, user, key, hold, price, model, route, stream } =
+        &settlement.reservation;
+    let counts = settlement.counts;
+    json!([
+        request,
+        unix_millis(),
+        at,
+        user,
+        key,
+        hold.money,
+        hold.tokens,
+        price.input,
+        price.cached_input,
+        price.output,
+        &**model,
+        &**route,
+        i64::from(*stream),
+        counts.prompt_tokens,
+        counts.cached_tokens,
+        counts.completion_tokens,
+    ])
 }
 
 fn read_user(row: &mut Columns) -> Result<UserState, StorageError> {

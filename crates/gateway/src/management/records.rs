@@ -37,19 +37,22 @@ const LOG: &str = of_settled!(
 const LOG_COUNT: &str = of_settled!("SELECT COUNT(*)", "");
 
 const BY_DAY: &str = of_settled!(
-    "SELECT l.at / 86400000, COUNT(*), CAST(SUM(l.prompt_tokens) AS BIGINT), CAST(SUM(l.cached_tokens) AS BIGINT),
+    "SELECT l.at / 86400000, CAST(SUM(CASE WHEN l.finish = 'late' THEN 0 ELSE 1 END) AS BIGINT),
+        CAST(SUM(l.prompt_tokens) AS BIGINT), CAST(SUM(l.cached_tokens) AS BIGINT),
         CAST(SUM(l.completion_tokens) AS BIGINT), CAST(SUM(l.cost) AS BIGINT),
         CAST(SUM(CASE WHEN l.finish = 'error' THEN 1 ELSE 0 END) AS BIGINT)",
     "GROUP BY l.at / 86400000 ORDER BY l.at / 86400000"
 );
 const BY_KEY: &str = of_settled!(
-    "SELECT l.key_id, COUNT(*), CAST(SUM(l.prompt_tokens) AS BIGINT), CAST(SUM(l.cached_tokens) AS BIGINT),
+    "SELECT l.key_id, CAST(SUM(CASE WHEN l.finish = 'late' THEN 0 ELSE 1 END) AS BIGINT),
+        CAST(SUM(l.prompt_tokens) AS BIGINT), CAST(SUM(l.cached_tokens) AS BIGINT),
         CAST(SUM(l.completion_tokens) AS BIGINT), CAST(SUM(l.cost) AS BIGINT),
         CAST(SUM(CASE WHEN l.finish = 'error' THEN 1 ELSE 0 END) AS BIGINT)",
     "GROUP BY l.key_id ORDER BY l.key_id"
 );
 const BY_MODEL: &str = of_settled!(
-    "SELECT l.model, COUNT(*), CAST(SUM(l.prompt_tokens) AS BIGINT), CAST(SUM(l.cached_tokens) AS BIGINT),
+    "SELECT l.model, CAST(SUM(CASE WHEN l.finish = 'late' THEN 0 ELSE 1 END) AS BIGINT),
+        CAST(SUM(l.prompt_tokens) AS BIGINT), CAST(SUM(l.cached_tokens) AS BIGINT),
         CAST(SUM(l.completion_tokens) AS BIGINT), CAST(SUM(l.cost) AS BIGINT),
         CAST(SUM(CASE WHEN l.finish = 'error' THEN 1 ELSE 0 END) AS BIGINT)",
     "GROUP BY l.model ORDER BY l.model"

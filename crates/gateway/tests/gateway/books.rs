@@ -95,7 +95,8 @@ impl Books {
     }
 
     pub fn settled(&self) -> HashMap<&str, &Entry> {
-        let settled = self.entries.iter().filter(|entry| entry.kind == "settle");
+        let is_settled = |entry: &&Entry| entry.kind == "settle" && entry.finish != "late";
+        let settled = self.entries.iter().filter(is_settled);
         settled.map(|entry| (entry.request.as_str(), entry)).collect()
     }
 
@@ -131,6 +132,10 @@ impl Books {
                 "reserve" => {
                     let hold = (-entry.user_amount, -entry.key_tokens);
                     assert!(held.insert(&entry.request, hold).is_none(), "twice: {entry:?}");
+                }
+                // What another node did not know; the settlement is held against the reservation.
+                "settle" if entry.finish == "late" => {
+                    assert_eq!((entry.user_amount, entry.key_amount), (-entry.cost, -entry.cost));
                 }
                 "settle" => {
                     let hold = held.remove(entry.request.as_str());
