@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, Response};
 use futures_util::stream;
 use http_body_util::BodyExt;
@@ -32,7 +33,22 @@ pub(super) struct Relay {
     /// Every event tells the usage, and only the last one's is wanted.
     hides_running_usage: bool,
     is_over: bool,
+    /// Where only its connection ends an answer, one that broke off looks like a whole one.
+    is_bare: bool,
+    /// The event came that is the last of an answer.
+    has_ended: bool,
 }
+
+/// What the last event of an answer says, in each dialect.
+const LAST_EVENTS: [&str; 7] = [
+    "\"finish_reason\":\"",
+    "\"finish_reason\": \"",
+    "[DONE]",
+    "\"message_stop\"",
+    "\"response.completed\"",
+    "\"response.incomplete\"",
+    "\"response.failed\"",
+];
 
 impl Relay {
     pub fn new(
@@ -53,11 +69,14 @@ impl Relay {
             incoming,
             events: Events::default(),
             is_over: false,
+            is_bare: false,
+            has_ended: false,
         }
     }
 
     /// The answer, which begins with `first`.
     pub fn answer(mut self, head: &HeaderMap, first: &Bytes) -> Response<Body> {
+        self.is_bare = ![CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|n| head.contains_key(n));
         let first = self.pass(first);
         let pieces = stream::unfold((self, Some(first)), |(mut relay, first)| async move {
             let piece = match first {
@@ -80,7 +99,11 @@ impl Relay {
                 Ok(Some(Err(error))) => self.cut(&chain(&error)),
                 Ok(None) => {
                     self.is_over = true;
-                    self.finish()
+                    let rest = self.finish();
+                    match self.is_bare && !self.has_ended {
+                        true => self.cut("its connection ended before its answer"),
+                        false => rest,
+                    }
                 }
                 Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => self.pass(&data),
@@ -113,6 +136,10 @@ impl Relay {
     /// Counts an event; what the client may see of it.
     fn event(&mut self, event: &Bytes) -> Bytes {
         let Some(data) = events::data(event) else { return event.clone() };
+        if self.is_bare && !self.has_ended {
+            let text = String::from_utf8_lossy(&data);
+            self.has_ended = LAST_EVENTS.iter().any(|last| text.contains(last));
+        }
         let Some(part) = RelayedPart::read(&data) else { return event.clone() };
         self.tally.count(&part);
         if part.is_usage_only && self.hides_usage {

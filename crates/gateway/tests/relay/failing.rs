@@ -174,3 +174,35 @@ async fn an_endless_answer_is_not_read_to_its_end() {
     *stub.behaviour.lock().unwrap() = Behaviour::Answer(200, "application/json", huge);
     assert_eq!(ask_all(&channels, CHAT, &chat(false)).await.0, 502);
 }
+
+/// A server of HTTP/1.0 tells the end of an answer by closing, and so does one that dies.
+async fn closing_server(events: &'static str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = [0; 4096];
+            let _ = stream.read(&mut asked).await;
+            let head = "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+            let _ = stream.write_all(format!("{head}{events}").as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_stream_whose_connection_ends_before_its_answer_is_no_whole_answer() {
+    const PART: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hel\"},\"finish_reason\":null}]}\n\n";
+    const WHOLE: &str =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hel\"}}]}\n\ndata: [DONE]\n\n";
+    for (events, is_whole) in [(PART, false), (WHOLE, true)] {
+        let url = closing_server(events).await;
+        let settings = ChannelSettings::openai(1, "old", &url, vec!["phi".into()]);
+        let (status, body, _) = ask_all(&channels(vec![settings]), CHAT, &chat(true)).await;
+        assert_eq!(status, 200);
+        assert!(body.contains("hel"), "{body}");
+        assert_eq!(!body.contains("upstream_error"), is_whole, "{body}");
+    }
+}
