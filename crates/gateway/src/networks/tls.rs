@@ -66,7 +66,7 @@ impl TlsFiles {
     }
 
     /// Changes with the files.
-    fn stamp(&self) -> Option<[(SystemTime, u64); 2]> {
+    fn stamp(&self) -> Option<Stamp> {
         let of = |path: &Path| {
             let data = std::fs::metadata(path).ok()?;
             Some((data.modified().ok()?, data.len()))
@@ -74,6 +74,9 @@ impl TlsFiles {
         Some([of(&self.certificate)?, of(&self.key)?])
     }
 }
+
+/// When files were changed, and their lengths.
+type Stamp = [(SystemTime, u64); 2];
 
 /// What connections are accepted with at the moment.
 type Current = Arc<RwLock<Arc<ServerConfig>>>;
@@ -144,8 +147,9 @@ async fn accept_all(
     }
 }
 
-async fn reload(files: TlsFiles, mut stamp: Option<[(SystemTime, u64); 2]>, current: Current) {
+async fn reload(files: TlsFiles, mut stamp: Option<Stamp>, current: Current) {
     let mut hangup = Hangup::new();
+    let mut broken = Broken::default();
     loop {
         let is_asked = tokio::select! {
             () = hangup.received() => true,
@@ -160,10 +164,24 @@ async fn reload(files: TlsFiles, mut stamp: Option<[(SystemTime, u64); 2]>, curr
                 *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 // One that is broken is looked at again: it may be half written.
                 stamp = now;
+                broken = Broken::default();
                 tracing::info!("the certificate was read again");
             }
-            Err(error) => tracing::warn!(%error, "the old certificate stays"),
+            Err(error) if broken.is_news(now) || is_asked => {
+                tracing::warn!(%error, "the old certificate stays");
+            }
+            Err(_) => {}
         }
+    }
+}
+
+/// Files that make no certificate; `None` is one that is missing. The same ones are told once.
+#[derive(Debug, Default)]
+struct Broken(Option<Option<Stamp>>);
+
+impl Broken {
+    fn is_news(&mut self, stamp: Option<Stamp>) -> bool {
+        self.0.replace(stamp) != Some(stamp)
     }
 }
 
@@ -327,6 +345,14 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         assert!(ask(address, &first).await.is_err());
+    }
+
+    #[test]
+    fn broken_files_are_told_once() {
+        let mut broken = Broken::default();
+        let stamp = |length| Some([(SystemTime::UNIX_EPOCH, length); 2]);
+        let told = [None, None, stamp(1), stamp(1), stamp(2), None].map(|s| broken.is_news(s));
+        assert_eq!(told, [true, false, true, false, true, true]);
     }
 
     #[test]
