@@ -17,7 +17,11 @@ const SIGNED_OUT = [/status of 401 .*\/api\/user\/self/];
 /** A server of its own engine only has no channels. */
 const WITHOUT_CHANNELS = [/status of 404 .*\/api\/channel\//];
 
+/** From a server's link to an answer by a key, the way of somebody who knows where to click. */
+const FIRST_ANSWER_SECONDS_MAX = 120;
+
 export async function wholeWay(browser, link, shots) {
+  const begun = performance.now();
   const { origin } = new URL(link);
   const options = { origin, viewport: { width: 1280, height: 900 }, reducedMotion: "reduce" };
   const administrator = await watchedPage(browser, options);
@@ -26,6 +30,9 @@ export async function wholeWay(browser, link, shots) {
   await signUp(page, origin);
   const { key, base } = await addKey(page);
   const usage = await callApi(base, key);
+  const seconds = (performance.now() - begun) / 1000;
+  assert.ok(seconds < FIRST_ANSWER_SECONDS_MAX, `the first answer took ${seconds} s`);
+  console.log(`the first answer after ${seconds.toFixed(1)} s`);
   await seeCost(page, usage);
   await tryReference(page, key);
   await useTool(page);

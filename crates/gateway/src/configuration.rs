@@ -36,6 +36,8 @@ pub struct Configuration {
     pub currency: Option<String>,
     /// Where people reach the service (`https://example.org`).
     pub public_url: Option<String>,
+    /// Where people reach the console, with `management_listen`.
+    pub management_url: Option<String>,
     /// `off`, `invitation` or `open`.
     pub sign_up: Option<String>,
     /// By model; `*` is for all others.
@@ -128,7 +130,13 @@ impl Configuration {
             }
         };
         settings.pepper_file = self.pepper_file.clone();
+        if self.management_url.is_some() && self.management_listen.is_none() {
+            return Err("[gateway] management_url: only with management_listen; the console is \
+                        at public_url"
+                .into());
+        }
         settings.public_url = self.public_url.clone();
+        settings.management_url = self.management_url.clone();
         settings.sign_up = self.sign_up.clone();
         settings.openid = self.openid.clone();
         let is_https = |url: &String| url.starts_with("https://");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware;
 use axum::routing::get;
 
 use crate::accounts::Accounts;
@@ -19,6 +20,7 @@ use crate::ledger::Ledger;
 use crate::management;
 use crate::openid::OpenId;
 use crate::options::Options;
+use crate::origins;
 use crate::parts::Parts;
 use crate::secrets::{Pepper, hex, random_bytes, same};
 use crate::settings::Settings;
@@ -29,11 +31,11 @@ use crate::upstreams::{ChannelSettings, Channels};
 /// The database of a folder.
 pub(crate) const SQLITE_FILE: &str = "accounts.sqlite";
 
-const READ_MARK: &str = "SELECT value FROM options WHERE name = 'pepper'";
-const SET_MARK: &str =
 /// The purpose for which the pepper is told from others.
 pub(crate) const MARK: &str = "mark";
 
+const READ_MARK: &str = "SELECT value FROM options WHERE name = 'pepper'";
+const SET_MARK: &str =
     "INSERT INTO options (name, value) VALUES ('pepper', $1) ON CONFLICT (name) DO NOTHING";
 
 /// Accounts, keys and a ledger in front of an upstream. Clones are the same gateway.
@@ -116,10 +118,15 @@ impl Gateway {
     /// The public API.
     pub fn public_routes(&self) -> Router {
         let parts = Arc::clone(&self.0);
-        Router::new().fallback(move |request: Request| {
+        let routes = Router::new().fallback(move |request: Request| {
             let parts = Arc::clone(&parts);
             async move { admission::answer(&parts, request).await }
-        })
+        });
+        if self.0.settings.apart.is_none() {
+            return routes;
+        }
+        let allow = middleware::from_fn_with_state(Arc::clone(&self.0), origins::allow_console);
+        routes.layer(allow)
     }
 
     /// What the requests of batches go through: they have no key with them, but a
@@ -141,7 +148,12 @@ impl Gateway {
             async { ([(CONTENT_TYPE, "application/json")], description) }
         };
         let management = management::router(Arc::clone(&self.0));
-        management.merge(console::routes()).route("/openapi.json", get(describe))
+        let routes = management.merge(console::routes()).route("/openapi.json", get(describe));
+        if self.0.settings.apart.is_none() {
+            return routes;
+        }
+        let widen = middleware::from_fn_with_state(Arc::clone(&self.0), origins::widen_policy);
+        routes.layer(widen)
     }
 
     /// Everything: management below `/api`, the rest is the public API.
@@ -167,8 +179,9 @@ const OPENID_CALLBACK: &str = "/api/oauth/openid/callback";
 
 fn openid(settings: &Settings, pepper: &Pepper) -> Result<Option<OpenId>, StorageError> {
     let Some(openid) = settings.openid.clone() else { return Ok(None) };
-    let Some(url) = &settings.public_url else {
-        let problem = "[gateway.openid] needs public_url: providers send browsers back to it";
+    let Some(url) = settings.management_url.as_ref().or(settings.public_url.as_ref()) else {
+        let problem = "[gateway.openid] needs public_url (or management_url, where the console is \
+                       apart): providers send browsers back to it";
         return Err(StorageError::Setting(problem.to_owned()));
     };
     let back = format!("{}{OPENID_CALLBACK}", url.trim_end_matches('/'));
@@ -196,6 +209,14 @@ pub(crate) async fn open_pepper(
     database: &dyn Database,
 ) -> Result<Pepper, StorageError> {
     let file = pepper_file(settings);
+    if pepper_mark(database).await?.is_some() && !file.exists() {
+        // A new one would fit nothing.
+        return Err(StorageError::Setting(format!(
+            "{} is missing, and without it no key of these accounts is known; take it from a \
+             backup, or from another node of the database",
+            file.display()
+        )));
+    }
     let pepper = Pepper::open(&file)?;
     let mark = pepper.hash(MARK, "");
     let mut transaction = database.begin().await?;
@@ -208,16 +229,14 @@ pub(crate) async fn open_pepper(
              need the same (pepper_file in the configuration)",
             file.display()
         )));
-    if pepper_mark(database).await?.is_some() && !file.exists() {
-        // A new one would fit nothing.
-        return Err(StorageError::Setting(format!(
-            "{} is missing, and without it no key of these accounts is known; take it from a \
-             backup, or from another node of the database",
-            file.display()
-        )));
-    }
     }
     Ok(pepper)
+}
+
+/// What the pepper of these accounts makes of [`MARK`]; `None`: there are no accounts yet.
+pub(crate) async fn pepper_mark(database: &dyn Database) -> Result<Option<String>, StorageError> {
+    let row = database.read(READ_MARK, Vec::new()).await?.into_iter().next();
+    row.map(|row| row.columns().text()).transpose()
 }
 
 /// The name of the node whose folder this is; one process at a time may be it.
@@ -233,12 +252,6 @@ pub(crate) fn lock_node(folder: &Path) -> Result<(String, File), StorageError> {
     if opened.try_lock().is_err() {
         return Err(StorageError::Setting(format!(
             "another process uses {}; give each its own folder",
-/// What the pepper of these accounts makes of [`MARK`]; `None`: there are no accounts yet.
-pub(crate) async fn pepper_mark(database: &dyn Database) -> Result<Option<String>, StorageError> {
-    let row = database.read(READ_MARK, Vec::new()).await?.into_iter().next();
-    row.map(|row| row.columns().text()).transpose()
-}
-
             folder.display()
         )));
     }

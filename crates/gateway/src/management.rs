@@ -80,12 +80,17 @@ const ROUTES: &[Route] = &[
 ];
 
 pub(crate) fn router(parts: Arc<Parts>) -> Router {
+    let metrics = match parts.settings.apart {
+        Some(_) => get(engine::metrics_for_all),
+        None => get(engine::metrics),
+    };
     let mut routes = Router::new();
     for (_, path, answer) in ROUTES {
         routes = routes.route(path, answer());
     }
     routes
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route("/metrics", metrics)
         .route("/api/{*rest}", axum::routing::any(unknown))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(keep_private))

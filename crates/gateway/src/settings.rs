@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::openid::OpenIdSettings;
+use crate::origins::Apart;
 use crate::wire::PriceView;
 
 /// How a gateway is to be.
@@ -24,6 +25,10 @@ pub struct Settings {
     /// Where people reach the service (`https://example.org`); otherwise the address of each
     /// request is told back.
     pub public_url: Option<String>,
+    /// Where people reach the console, when that is `apart`.
+    pub management_url: Option<String>,
+    /// The console and the management API have an address of their own.
+    pub apart: Option<Apart>,
     /// Whether cookies may travel over encrypted connections only.
     pub secure_cookies: bool,
     /// Bytes of a JSON body of the public API.
@@ -34,7 +39,8 @@ pub struct Settings {
     pub prices: Option<BTreeMap<String, PriceView>>,
     /// `off`, `invitation` or `open`; set here, the console cannot change it.
     pub sign_up: Option<String>,
-    /// Signing in by OpenID Connect; needs `public_url`.
+    /// Signing in by OpenID Connect; needs `public_url`, or `management_url` where the
+    /// console is apart.
     pub openid: Option<OpenIdSettings>,
 }
 
@@ -48,6 +54,8 @@ impl Settings {
             name: "Phial".to_owned(),
             currency: "USD".to_owned(),
             public_url: None,
+            management_url: None,
+            apart: None,
             secure_cookies: false,
             body_bytes_max: 32 << 20,
             context_tokens_max: 131_072,

@@ -1,7 +1,7 @@
 //! A gateway without an engine of its own: what `phial gateway` runs.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use crate::configuration::Configuration;
 use crate::gateway::Gateway;
 use crate::listening::Listening;
+use crate::origins::Apart;
+use crate::settings::Settings;
 use crate::upstreams::Channels;
 
 /// Where a gateway listens that is not told where.
-const USUAL_ADDRESS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// A gateway that listens and does not answer yet.
 pub struct Standalone {
@@ -23,9 +24,60 @@ pub struct Standalone {
     channels: Arc<Channels>,
     public: Listening,
     management: Option<Listening>,
-    address: SocketAddr,
-    /// Where people reach the console.
-    url: String,
+    urls: Urls,
+}
+
+/// Where a gateway is, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Urls {
+    /// The address of the public API.
+    pub api: String,
+    /// The console.
+    pub console: String,
+}
+
+impl Urls {
+    /// Of a gateway that listens at `public`, and for its console at `management`. An address of
+    /// all networks is told as one that works here.
+    pub fn new(
+        settings: &Settings,
+        has_tls: bool,
+        public: SocketAddr,
+        management: Option<SocketAddr>,
+    ) -> Self {
+        let scheme = if has_tls { "https" } else { "http" };
+        let url = |mut address: SocketAddr| {
+            if address.ip().is_unspecified() {
+                address.set_ip(match address {
+                    SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            format!("{scheme}://{address}")
+        };
+        let told = match management {
+            Some(_) => &settings.management_url,
+            None => &settings.public_url,
+        };
+        let told = told.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+        let console = told.unwrap_or_else(|| url(management.unwrap_or(public)));
+        Self { api: url(public), console }
+    }
+
+    /// What an operator reads first: where the gateway is, and with the secret of `setup` how the
+    /// first administrator is made.
+    pub fn greeting(&self, setup: Option<&str>) -> String {
+        let Self { api, console } = self;
+        let mut text = format!("listening on {api}\n");
+        if !console.starts_with(api) {
+            text += &format!("console at {console}/console/\n");
+        }
+        if let Some(secret) = setup {
+            text += "make the first administrator, within a day:\n";
+            text += &format!("  {console}/console/setup#{secret}\n");
+        }
+        text
+    }
 }
 
 impl Standalone {
@@ -34,7 +86,7 @@ impl Standalone {
     /// # Errors
     /// What is wrong with the configuration, or in the way, in one line.
     pub async fn open(configuration: &Configuration, grace: Duration) -> Result<Self, String> {
-        let settings = configuration.settings()?;
+        let mut settings = configuration.settings()?;
         let channels = Arc::new(Channels::new(None));
         let upstreams = configuration.channels()?;
         let proxies = configuration.proxies()?;
@@ -57,28 +109,26 @@ impl Standalone {
             listening.listener.local_addr().map_err(|error| format!("no address: {error}"))
         };
         let address = address_of(&public)?;
-        let console = address_of(management.as_ref().unwrap_or(&public))?;
-        let scheme = if configuration.tls.is_some() { "https" } else { "http" };
-        let url = configuration.public_url.clone();
-        let url = url.unwrap_or_else(|| format!("{scheme}://{console}"));
+        let console = management.as_ref().map(address_of).transpose()?;
+        settings.apart = console
+            .map(|console| Apart { public_port: address.port(), management_port: console.port() });
+        let urls = Urls::new(&settings, configuration.tls.is_some(), address, console);
         let opened = Gateway::open_with_channels(settings, channels.clone(), upstreams).await;
         let gateway = opened.map_err(|error| error.to_string())?;
-        Ok(Self { gateway, channels, public, management, address, url })
+        Ok(Self { gateway, channels, public, management, urls })
     }
 
-    /// Where the public API is.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it is.
+    pub fn urls(&self) -> &Urls {
+        &self.urls
     }
 
-    /// A link by which the first administrator is made; `None` if there is one.
+    /// The secret of the link by which the first administrator is made; `None` if there is one.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn setup_link(&self) -> Result<Option<String>, String> {
-        let secret = self.gateway.setup_secret().await.map_err(|error| error.to_string())?;
-        let url = self.url.trim_end_matches('/');
-        Ok(secret.map(|secret| format!("{url}/console/setup#{secret}")))
+    pub async fn setup_secret(&self) -> Result<Option<String>, String> {
+        self.gateway.setup_secret().await.map_err(|error| error.to_string())
     }
 
     /// Answers until `stop` is ready.

@@ -47,6 +47,11 @@ pub trait Upstream: Send + Sync {
         Box::pin(async { None })
     }
 
+    /// Metrics for operators, in Prometheus' text format.
+    fn metrics(&self) -> BoxFuture<'_, String> {
+        Box::pin(async { String::new() })
+    }
+
     /// The path of the public API's description, as JSON.
     fn openapi(&self) -> Cow<'static, str> {
         Cow::Borrowed(phial_openai::OPENAPI)

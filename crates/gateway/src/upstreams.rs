@@ -19,6 +19,7 @@ mod failure;
 mod headers;
 mod health;
 mod listing;
+mod metrics;
 mod selection;
 mod settings;
 mod stream;

@@ -53,6 +53,8 @@ pub struct Status {
     pub setup_needed: bool,
     /// Where the public API is, ending in `/v1`.
     pub base_url: String,
+    /// The origin of that, where it is not the console's own: its pages ask there.
+    pub api_origin: Option<String>,
 }
 
 /// Another service that signs people in.

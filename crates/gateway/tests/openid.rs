@@ -318,7 +318,7 @@ async fn gateway(fake: &Fake, sign_up: bool) -> (tempfile::TempDir, String) {
     );
     let configuration = Configuration::parse(&text).unwrap().unwrap();
     let gateway = Standalone::open(&configuration, Duration::ZERO).await.unwrap();
-    let base = format!("http://{}", gateway.address());
+    let base = gateway.urls().api.clone();
     tokio::spawn(gateway.serve(std::future::pending()));
     (folder, base)
 }

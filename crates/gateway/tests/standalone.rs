@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use phial_gateway::{Configuration, Standalone};
+use phial_gateway::{Configuration, Standalone, Urls};
 use serde_json::{Value, json};
 
 /// A server that has the model and tells what it took.
@@ -37,6 +37,21 @@ struct Browser {
 }
 
 impl Browser {
+    /// Status and headers of an answer to a request with these headers.
+    async fn head(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap) {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.client.request(request.body(Full::default()).unwrap()).await.unwrap();
+        (answer.status(), answer.headers().clone())
+    }
+
     async fn ask(&mut self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         let mut request = request.body(Full::from(body.to_string())).unwrap();
@@ -72,9 +87,11 @@ async fn from_the_first_start_to_a_paid_answer() {
     let folder = tempfile::tempdir().unwrap();
     let configuration = configuration(folder.path(), model_server().await);
     let gateway = Standalone::open(&configuration, Duration::from_secs(5)).await.unwrap();
-    let base = format!("http://{}", gateway.address());
-    let link = gateway.setup_link().await.unwrap().unwrap();
-    let secret = link.strip_prefix(&format!("{base}/console/setup#")).unwrap().to_owned();
+    let base = gateway.urls().api.clone();
+    let secret = gateway.setup_secret().await.unwrap().unwrap();
+    let greeting = gateway.urls().greeting(Some(&secret));
+    assert!(greeting.contains(&format!("listening on {base}\n")), "{greeting}");
+    assert!(greeting.contains(&format!("  {base}/console/setup#{secret}\n")), "{greeting}");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(gateway.serve(async move { drop(stopped.await) }));
 
@@ -132,13 +149,12 @@ async fn administrators_make_channels_beside_those_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let configuration = configuration(folder.path(), model_server().await);
     let gateway = Standalone::open(&configuration, Duration::from_secs(5)).await.unwrap();
-    let base = format!("http://{}", gateway.address());
-    let link = gateway.setup_link().await.unwrap().unwrap();
+    let base = gateway.urls().api.clone();
+    let secret = gateway.setup_secret().await.unwrap().unwrap();
     tokio::spawn(gateway.serve(std::future::pending()));
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut browser = Browser { client, base, headers: HeaderMap::new() };
     assert_eq!(browser.ask("GET", "/api/channel/", Value::Null).await.0, 401);
-    let secret = link.split('#').next_back().unwrap();
     let set_up = json!({"secret": secret, "username": "ada", "password": "correct horse battery"});
     let (_, told) = browser.ask("POST", "/api/setup", set_up).await;
     let csrf = told["data"]["csrf_token"].as_str().unwrap().to_owned();
@@ -201,16 +217,43 @@ async fn management_can_have_an_address_of_its_own() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     configuration.management_listen = Some(free);
     let gateway = Standalone::open(&configuration, Duration::from_secs(5)).await.unwrap();
-    let public = gateway.address();
-    assert!(gateway.setup_link().await.unwrap().unwrap().contains(&free.to_string()));
+    let urls = gateway.urls().clone();
+    assert_eq!(urls.console, format!("http://{free}"));
+    assert!(urls.greeting(None).contains(&format!("console at http://{free}/console/\n")));
     tokio::spawn(gateway.serve(std::future::pending()));
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let base = |address| format!("http://{address}");
-    let mut browser = Browser { client, base: base(free), headers: HeaderMap::new() };
-    assert_eq!(browser.ask("GET", "/api/status", Value::Null).await.0, 200);
+    let base = format!("http://{free}");
+    let mut browser = Browser { client, base: base.clone(), headers: HeaderMap::new() };
+    let (status, told) = browser.ask("GET", "/api/status", Value::Null).await;
+    assert_eq!(status, 200);
+    // What pages and programs are told is where the API is, not where the console is.
+    assert_eq!(told["data"]["base_url"], format!("{}/v1", urls.api));
+    assert_eq!(told["data"]["api_origin"], urls.api);
+    let policy = browser.head("GET", "/console/reference", &[]).await.1;
+    let policy = policy["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains(&format!("connect-src 'self' {};", urls.api)), "{policy}");
+    let (status, _) = browser.head("GET", "/metrics", &[]).await;
+    assert_eq!(status, 200);
     assert_eq!(browser.ask("GET", "/v1/models", Value::Null).await.0, 404);
     assert_eq!(browser.ask("GET", "/console/", Value::Null).await.0, 200);
-    browser.base = base(public);
+    browser.base = urls.api;
+    let preflight = [("origin", &*base), ("access-control-request-method", "POST")];
+    let (status, heard) = browser.head("OPTIONS", "/v1/chat/completions", &preflight).await;
+    assert_eq!(
+        (status, heard["access-control-allow-origin"].as_bytes()),
+        (StatusCode::NO_CONTENT, base.as_bytes())
+    );
+    let (status, heard) = browser.head("GET", "/v1/models", &preflight[..1]).await;
+    assert_eq!(
+        (status.as_u16(), heard["access-control-allow-origin"].as_bytes()),
+        (401, base.as_bytes())
+    );
+    for stranger in ["http://127.0.0.1:1", "null", "https://evil.example"] {
+        let preflight = [("origin", stranger), ("access-control-request-method", "POST")];
+        let (status, heard) = browser.head("OPTIONS", "/v1/chat/completions", &preflight).await;
+        assert!(status != 204 && !heard.contains_key("access-control-allow-origin"), "{stranger}");
+    }
+    assert_eq!(browser.ask("GET", "/metrics", Value::Null).await.0, 404);
     assert_eq!(browser.ask("GET", "/console/", Value::Null).await.0, 404);
     assert_eq!(browser.ask("GET", "/api/status", Value::Null).await.0, 404);
     assert_eq!(browser.ask("GET", "/v1/models", Value::Null).await.0, 401);
@@ -234,5 +277,93 @@ async fn a_configuration_that_cannot_work_is_refused_in_one_line() {
     assert!(refused(nowhere).await.contains("accounts"));
     let openid = json!({"issuer": "https://id.example", "client_id": "x"});
     let openid = Some(serde_json::from_value(openid).unwrap());
-    assert!(refused(Configuration { openid, ..usual }).await.contains("public_url"));
+    assert!(refused(Configuration { openid, ..usual.clone() }).await.contains("public_url"));
+    let management_url = Some("https://console.example".to_owned());
+    let together = Configuration { management_url, ..usual.clone() };
+    assert!(refused(together).await.contains("management_listen"));
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let told = refused(Configuration { listen: Some(address), ..usual.clone() }).await;
+    assert!(told.contains(&address.to_string()), "{told}");
+    let told = refused(Configuration { management_listen: Some(address), ..usual }).await;
+    assert!(told.contains(&address.to_string()), "{told}");
+}
+
+#[tokio::test]
+async fn administrators_read_what_channels_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configuration = configuration(folder.path(), model_server().await);
+    // Asked first, and nobody listens there.
+    let mut dead = configuration.upstreams[0].clone();
+    dead.name = "dead".to_owned();
+    dead.base_url = "http://127.0.0.1:1".to_owned();
+    dead.priority = Some(1);
+    configuration.upstreams.push(dead);
+    let gateway = Standalone::open(&configuration, Duration::from_secs(5)).await.unwrap();
+    let base = gateway.urls().api.clone();
+    let secret = gateway.setup_secret().await.unwrap().unwrap();
+    tokio::spawn(gateway.serve(std::future::pending()));
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let mut browser = Browser { client, base, headers: HeaderMap::new() };
+    let set_up = json!({"secret": secret, "username": "ada", "password": "correct horse battery"});
+    let (_, told) = browser.ask("POST", "/api/setup", set_up).await;
+    let csrf = told["data"]["csrf_token"].as_str().unwrap().to_owned();
+    browser.headers.insert("x-csrf-token", csrf.parse().unwrap());
+    let token = json!({"name": "test", "unlimited_quota": true});
+    let (_, told) = browser.ask("POST", "/api/token/", token).await;
+    let key = told["data"]["key"].as_str().unwrap().to_owned();
+    let (_, told) = browser.ask("GET", "/api/user/token", Value::Null).await;
+    let personal = told["data"].as_str().unwrap().to_owned();
+    let bearer = format!("Bearer {key}");
+    browser.headers = HeaderMap::new();
+    browser.headers.insert("authorization", bearer.parse().unwrap());
+    let chat = json!({"model": "phi", "messages": [{"role": "user", "content": "hi"}],
+        "max_tokens": 16});
+    for _ in 0..6 {
+        assert_eq!(browser.ask("POST", "/v1/chat/completions", chat.clone()).await.0, 200);
+    }
+    // A key of the API is not enough, and nothing less.
+    assert_eq!(browser.ask("GET", "/metrics", Value::Null).await.0, 401);
+    browser.headers = HeaderMap::new();
+    assert_eq!(browser.ask("GET", "/metrics", Value::Null).await.0, 401);
+    let request = Request::get(format!("{}/metrics", browser.base));
+    let request = request.header("authorization", format!("Bearer {personal}"));
+    let answer = browser.client.request(request.body(Full::default()).unwrap()).await.unwrap();
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    let body = Body::new(answer.into_body()).collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    for line in [
+        "phial_channel_requests_total{channel=\"one\"} 6",
+        "phial_channel_errors_total{channel=\"one\"} 0",
+        // The sixth found it left alone.
+        "phial_channel_requests_total{channel=\"dead\"} 5",
+        "phial_channel_errors_total{channel=\"dead\"} 5",
+        "phial_channel_retries_total{channel=\"one\"} 5",
+        "phial_channel_response_seconds_count{channel=\"one\"} 6",
+        "phial_channel_circuit_open{channel=\"dead\"} 1",
+        "phial_channel_circuit_open{channel=\"one\"} 0",
+    ] {
+        assert!(text.lines().any(|have| have == line), "no {line} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_people_read_are_ones_that_they_can_open() {
+    let settings = phial_gateway::Settings::in_folder("unused");
+    let urls = |settings: &_, public: &str, management: Option<&str>| {
+        let management = management.map(|address| address.parse().unwrap());
+        Urls::new(settings, false, public.parse().unwrap(), management)
+    };
+    assert_eq!(urls(&settings, "0.0.0.0:80", None).console, "http://127.0.0.1:80");
+    assert_eq!(urls(&settings, "[::]:8080", None).api, "http://[::1]:8080");
+    let told = phial_gateway::Settings {
+        public_url: Some("https://phial.example/".into()),
+        ..settings.clone()
+    };
+    assert_eq!(urls(&told, "0.0.0.0:80", None).console, "https://phial.example");
+    // The public address has no console then.
+    let apart = urls(&told, "0.0.0.0:80", Some("127.0.0.1:81"));
+    assert_eq!(apart.console, "http://127.0.0.1:81");
+    let both = phial_gateway::Settings { management_url: Some("https://c.example".into()), ..told };
+    assert_eq!(urls(&both, "0.0.0.0:80", Some("127.0.0.1:81")).console, "https://c.example");
 }

@@ -54,13 +54,17 @@ impl LocalUpstream {
         Self { server, routes, facts, pace: Mutex::new(pace) }
     }
 
-    /// Metrics without labels, and sums of those that have some, by name.
-    async fn metrics(&self) -> HashMap<String, f64> {
+    async fn metrics_text(&self) -> String {
         let request = Request::get("/metrics").body(Body::empty()).unwrap_or_default();
         let Ok(response) = self.routes.clone().oneshot(request).await;
         let bytes = to_bytes(response.into_body(), METRICS_BYTES_MAX).await.unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Metrics without labels, and sums of those that have some, by name.
+    async fn metrics_by_name(&self) -> HashMap<String, f64> {
         let mut metrics: HashMap<String, f64> = HashMap::new();
-        for line in String::from_utf8_lossy(&bytes).lines() {
+        for line in self.metrics_text().await.lines() {
             let Some((name, value)) = line.rsplit_once(' ') else { continue };
             let Ok(value) = value.parse::<f64>() else { continue };
             let name = name.split('{').next().unwrap_or_default();
@@ -112,9 +116,13 @@ impl Upstream for LocalUpstream {
         })
     }
 
+    fn metrics(&self) -> BoxFuture<'_, String> {
+        Box::pin(self.metrics_text())
+    }
+
     fn engine(&self) -> BoxFuture<'_, Option<serde_json::Value>> {
         Box::pin(async move {
-            let metrics = self.metrics().await;
+            let metrics = self.metrics_by_name().await;
             let metric = |name: &str| metrics.get(name).copied().unwrap_or(0.0);
             let totals =
                 (metric("phial_generation_tokens_total"), metric("phial_prompt_tokens_total"));
@@ -132,7 +140,7 @@ impl Upstream for LocalUpstream {
                 "waiting": metric("phial_requests_waiting"),
                 "tokens_per_second": generated,
                 "prompt_tokens_per_second": read,
-                "capabilities": ["text", "tools"],
+                "capabilities": ["text", "tools", "json"],
                 "quantisation": format!("{kv_element} keys and values"),
             }]))
         })

@@ -56,7 +56,7 @@ pub use external::{ExternalError, ExternalFuture, ExternalTool, ExternalTools};
 pub use limits::Limits;
 pub use measure::Measure;
 pub use observer::{Content, FinishedRequest, Generation, Observer, Outcome};
-pub use router::{operator_routes, router, routes};
+pub use router::{router, routes};
 pub use server::{Cors, ServedModel, Server, ServerOptions};
 pub use serving::{Stopping, serve, serve_behind};
 pub use storage::{Storage, StorageLimits};

@@ -72,12 +72,6 @@ pub fn router(server: &Server) -> Router {
         .with_state(server.clone())
 }
 
-/// What is for whoever runs the server alone, for a listener that nobody else reaches.
-pub fn operator_routes(server: &Server) -> Router {
-    let routes = Router::new().route("/metrics", get(scrape::show));
-    routes.with_state(server.clone())
-}
-
 /// Every method and address that [`router`] answers; `{id}` and `{*id}` stand for names.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
     ROUTES.iter().map(|(method, path, _)| (*method, *path))

@@ -16,6 +16,7 @@ use crate::accounts::{Entry, User};
 use crate::audit::Deed;
 use crate::openid::OpenId;
 use crate::options::SignUp;
+use crate::origins;
 use crate::parts::Parts;
 use crate::wire::{Answer, OpenidStatus, Status, UserView};
 
@@ -30,25 +31,13 @@ pub(super) async fn status(State(parts): State<Arc<Parts>>, headers: HeaderMap) 
         quota_per_unit: 1_000_000,
         models: parts.upstream.models(),
         setup_needed: !parts.accounts.has_administrator().await?,
-        base_url: base_url(&parts, &headers),
+        base_url: origins::base_url(&parts.settings, &headers),
+        api_origin: origins::api_origin(&parts.settings, &headers),
     })
 }
 
 fn openid_status(openid: &OpenId) -> OpenidStatus {
     OpenidStatus { enabled: true, name: openid.name().to_owned() }
-}
-
-/// Where the public API is. Without a public URL it is what the client called the server: it is
-/// only told back to that client, and only if it looks like a host.
-fn base_url(parts: &Parts, headers: &HeaderMap) -> String {
-    if let Some(url) = &parts.settings.public_url {
-        return format!("{}/v1", url.trim_end_matches('/'));
-    }
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_host = !host.is_empty()
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
-    let scheme = if parts.settings.secure_cookies { "https" } else { "http" };
-    format!("{scheme}://{}/v1", if is_host { host } else { "localhost" })
 }
 
 #[derive(Deserialize)]

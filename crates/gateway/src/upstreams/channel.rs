@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::address::BaseUrl;
 use super::breaker::Breaker;
 use super::health::HealthState;
+use super::metrics::Counters;
 use super::selection::Rank;
 use super::settings::{ChannelSettings, InvalidChannel};
 use crate::networks::{AddressPolicy, Connector, connector};
@@ -28,6 +29,7 @@ pub(super) struct Channel {
     pub base: Option<BaseUrl>,
     /// Its own, so that the connections of one channel are no other's.
     pub client: HttpClient,
+    pub counters: Counters,
     condition: Mutex<Condition>,
 }
 
@@ -64,7 +66,8 @@ impl Channel {
             .pool_idle_timeout(CONNECTION_IDLE_MAX)
             .build(connector);
         let base = BaseUrl::parse(&settings.base_url).ok();
-        Ok(Arc::new(Self { base, client, settings, condition: Mutex::default() }))
+        let counters = Counters::default();
+        Ok(Arc::new(Self { base, client, settings, counters, condition: Mutex::default() }))
     }
 
     fn condition(&self) -> MutexGuard<'_, Condition> {
@@ -171,17 +174,21 @@ pub(super) struct UnderWay {
 impl UnderWay {
     pub fn new(channel: &Arc<Channel>) -> Self {
         let started = Instant::now();
+        channel.counters.asked();
         Self { channel: channel.clone(), started, response_time: None, has_failed: false }
     }
 
     /// The answer begins.
     pub fn answers(&mut self) {
-        self.response_time = Some(self.started.elapsed());
+        let time = self.started.elapsed();
+        self.channel.counters.answered(time);
+        self.response_time = Some(time);
     }
 
     /// It failed, for which the channel is to blame.
     pub fn failed(&mut self, error: &str) {
         self.has_failed = true;
+        self.channel.counters.failed();
         self.channel.failed(error);
     }
 }

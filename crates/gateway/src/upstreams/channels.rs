@@ -16,6 +16,7 @@ use super::channel::{Channel, ChannelHealth};
 use super::failure::Failure;
 use super::health;
 use super::listing;
+use super::metrics;
 use super::selection::order;
 use super::settings::{ChannelKind, ChannelSettings, InvalidChannel};
 use super::tally::{RouteKind, demand};
@@ -218,6 +219,9 @@ impl Channels {
                 continue;
             }
             attempts += 1;
+            if attempts > 1 {
+                channel.counters.took_over();
+            }
             let local = self.local().filter(|_| channel.settings.kind == ChannelKind::Local);
             if let Some(local) = local {
                 let response = local.call(for_local(), meter.clone()).await;
@@ -363,6 +367,20 @@ impl Upstream for Channels {
             Some(local) => local.engine(),
             None => Box::pin(async { None }),
         }
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, String> {
+        Box::pin(async {
+            let mut text = match self.local() {
+                Some(local) => local.metrics().await,
+                None => String::new(),
+            };
+            let all = self.all();
+            let remote: Vec<&Channel> =
+                all.iter().filter(|channel| is_remote(channel)).map(|channel| &**channel).collect();
+            text += &metrics::write(&remote);
+            text
+        })
     }
 
     fn openapi(&self) -> std::borrow::Cow<'static, str> {

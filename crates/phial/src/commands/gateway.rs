@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use phial_gateway::{Configuration, Standalone};
+use phial_gateway::{Configuration, Standalone, Urls};
 
 use crate::commands::serve::stop_signal;
 use crate::{cli, logging};
@@ -24,9 +24,9 @@ pub fn run(arguments: &cli::Gateway) -> Result<()> {
         // Before anybody can know that it runs.
         let stop = stop_signal(SHUTDOWN_GRACE)?;
         let gateway = Standalone::open(&configuration, SHUTDOWN_GRACE).await.map_err(told)?;
-        let link = gateway.setup_link().await.map_err(told)?;
+        let secret = gateway.setup_secret().await.map_err(told)?;
         // A server whose output nobody reads serves all the same.
-        let _ = greet(&gateway, link.as_deref());
+        let _ = greet(gateway.urls(), secret.as_deref());
         gateway.serve(stop).await.map_err(told)
     })
 }
@@ -46,9 +46,6 @@ pub(super) fn read(file: &Path) -> Result<Configuration> {
 /// Prints where the gateway is, and how the first administrator is made.
 pub(super) fn greet(urls: &Urls, secret: Option<&str>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on {}", gateway.address())?;
-    if let Some(link) = link {
-        writeln!(out, "make the first administrator, within a day:\n  {link}")?;
-    }
+    out.write_all(urls.greeting(secret).as_bytes())?;
     out.flush()
 }

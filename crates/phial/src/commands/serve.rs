@@ -28,7 +28,6 @@ use crate::local_upstream::ModelFacts;
 use crate::locate::locate;
 use crate::logging::say;
 use crate::{cli, logging, memory};
-use behind_accounts::Accounts;
 
 /// The share of the memory that is free after loading that keys and values may take.
 const CACHE_SHARE: f64 = 0.6;
@@ -95,11 +94,10 @@ pub fn run(arguments: &cli::Serve) -> Result<()> {
         if let Some(tools) = tools {
             connect(&tools).await?;
         }
-        // A server whose output nobody reads serves all the same.
-        let scheme = accounts.as_ref().map(Accounts::scheme);
-        let _ = greet(address, &name, scheme);
         let server = Server::new(served, EngineHandle::start(engine), options);
         let Some(accounts) = accounts else {
+            // A server whose output nobody reads serves all the same.
+            let _ = greet(address, &name);
             let served = phial_serve::serve(server, listener, stop).await;
             return served.context("the server stopped");
         };
@@ -217,9 +215,8 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener> {
     })
 }
 
-/// The address, and a line that works as it is: without accounts only. With them, `accounts` is the
-/// scheme of addresses.
-fn greet(address: SocketAddr, name: &str, accounts: Option<&str>) -> Result<()> {
+/// The address, and a line that works as it is.
+fn greet(address: SocketAddr, name: &str) -> Result<()> {
     let reachable = match address {
         address if address.ip().is_unspecified() => format!("127.0.0.1:{}", address.port()),
         address => address.to_string(),
@@ -231,11 +228,7 @@ fn greet(address: SocketAddr, name: &str, accounts: Option<&str>) -> Result<()> 
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
     });
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on {}://{reachable}", accounts.unwrap_or("http"))?;
-    if accounts.is_some() {
-        out.flush()?;
-        return Ok(());
-    }
+    writeln!(out, "listening on http://{reachable}")?;
     writeln!(out, "try it:")?;
     writeln!(
         out,

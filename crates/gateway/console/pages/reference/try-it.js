@@ -132,7 +132,8 @@ async function exchange([path, options], place) {
   const text = h("pre", { tabindex: "0", "aria-label": t("reference.answer") });
   replace(place, h("p.muted", t("playground.answering")));
   try {
-    const response = await reach(path, options);
+    // The API may be at another address than the console.
+    const response = await reach(`${session.status.api_origin ?? ""}${path}`, options);
     const kind = response.ok ? "good" : "bad";
     const tell = () => replace(head, badge(`${response.status} ${response.statusText}`.trim(), kind), h("span.muted", duration(performance.now() - started)), requestId(response));
     tell();

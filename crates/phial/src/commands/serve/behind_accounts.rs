@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use phial_gateway::upstreams::{ChannelSettings, Channels};
-use phial_gateway::{Configuration, Gateway, Listening, Settings};
+use phial_gateway::{Apart, Configuration, Gateway, Listening, Settings, Urls};
 use phial_serve::{Server, Stopping};
 use tokio::net::TcpListener;
 
 use super::{SHUTDOWN_GRACE, listen};
 use crate::cli;
+use crate::commands::gateway::greet;
 use crate::local_upstream::{LocalUpstream, ModelFacts};
 
 /// The channel to the engine of this process.
@@ -55,11 +56,6 @@ pub fn find(
 }
 
 impl Accounts {
-    /// How clients reach the server.
-    pub fn scheme(&self) -> &'static str {
-        if self.configuration.tls.is_some() { "https" } else { "http" }
-    }
-
     /// Serves until `stop` is ready.
     pub async fn serve(
         self,
@@ -68,31 +64,34 @@ impl Accounts {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
-        let public = self.listening(listener)?;
+        let public = listening(&self.configuration, listener)?;
         let management = match self.configuration.management_listen {
             None => None,
             Some(address) => {
                 let listener = listen(&address.ip().to_string(), address.port()).await?;
-                Some(self.listening(listener)?)
+                Some(listening(&self.configuration, listener)?)
             }
         };
-        let console = &management.as_ref().unwrap_or(&public).listener;
-        let address = console.local_addr().context("cannot read the address")?;
-        let url = self.settings.public_url.clone();
-        let url = url.unwrap_or_else(|| format!("{}://{address}", self.scheme()));
+        let address_of = |listening: &Listening| {
+            listening.listener.local_addr().context("cannot read the address")
+        };
+        let address = address_of(&public)?;
+        let console = management.as_ref().map(address_of).transpose()?;
+        let apart = console
+            .map(|console| Apart { public_port: address.port(), management_port: console.port() });
+        let settings = Settings { apart, ..self.settings };
+        let urls = Urls::new(&settings, self.configuration.tls.is_some(), address, console);
         let local = Arc::new(LocalUpstream::new(server.clone(), facts));
         let channels = Arc::new(Channels::new(Some(local)));
         let mut configured = vec![ChannelSettings::local(LOCAL_CHANNEL)];
         configured.extend(self.configuration.channels().map_err(|problem| anyhow!(problem))?);
         let gateway =
-            Gateway::open_with_channels(self.settings, Arc::clone(&channels), configured).await?;
-        if let Some(secret) = gateway.setup_secret().await? {
-            println!("make the first administrator, within a day:");
-            println!("  {}/console/setup#{secret}", url.trim_end_matches('/'));
-        }
+            Gateway::open_with_channels(settings, Arc::clone(&channels), configured).await?;
+        let secret = gateway.setup_secret().await?;
+        // A server whose output nobody reads serves all the same.
+        let _ = greet(&urls, secret.as_deref());
         let watching = tokio::spawn(channels.watch());
         let batch_routes = gateway.batch_routes();
-        let operator = phial_serve::operator_routes(&server);
         let served = phial_serve::serve_behind(server, batch_routes, stop, |stopping: Stopping| {
             let gateway = gateway.clone();
             async move {
@@ -100,7 +99,7 @@ impl Accounts {
                     return public.serve(gateway.routes(), stopping.begun()).await;
                 };
                 let public = public.serve(gateway.public_routes(), stopping.begun());
-                let routes = gateway.management_routes().merge(operator);
+                let routes = gateway.management_routes();
                 tokio::try_join!(public, management.serve(routes, stopping.begun())).map(drop)
             }
         });
@@ -109,11 +108,11 @@ impl Accounts {
         gateway.close().await;
         served.context("the server stopped")
     }
+}
 
-    fn listening(&self, listener: TcpListener) -> Result<Listening> {
-        let proxies = self.configuration.proxies().map_err(|problem| anyhow!(problem))?;
-        let tls = self.configuration.tls_files();
-        // The engine ends answers that take longer than this, and tells their clients.
-        Ok(Listening { listener, tls, proxies, grace: 2 * SHUTDOWN_GRACE })
-    }
+fn listening(configuration: &Configuration, listener: TcpListener) -> Result<Listening> {
+    let proxies = configuration.proxies().map_err(|problem| anyhow!(problem))?;
+    let tls = configuration.tls_files();
+    // The engine ends answers that take longer than this, and tells their clients.
+    Ok(Listening { listener, tls, proxies, grace: 2 * SHUTDOWN_GRACE })
 }
