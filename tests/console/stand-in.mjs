@@ -106,6 +106,7 @@ function routes(state) {
       return null;
     },
     "PUT /api/user/self": () => null,
+    "GET /api/oauth/openid/link": () => ({ has_password: true, identities: state.mode === "empty" ? [] : [{ issuer: "https://id.example.org/realms/team", subject: "7f3c-ada", created_time: now() - 40 * DAY_SECONDS }] }),
     "GET /api/user/token": () => "pat-5a1c0f7e9b2d4c6a8e0f",
     "GET /api/token/": list(() => state.keys),
     "POST /api/token/": (_, body) => ({ ...keys()[0], ...body, id: 9, key: "sk-Nf3kPq81xYzA-7hJk29dLmQwErTyUiOpAsDfGhJkLzXcVbNm1234567a9Kd2Qp" }),

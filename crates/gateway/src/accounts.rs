@@ -1,6 +1,7 @@
 //! Accounts: who people are, how they prove it, and how they come in.
 
 mod entry;
+mod identities;
 mod passwords;
 mod sessions;
 mod users;

@@ -94,6 +94,26 @@ pub struct UserView {
     pub csrf_token: Option<String>,
 }
 
+/// Another service's person that an account is tied to.
+#[derive(Clone, Debug, Serialize)]
+pub struct IdentityView {
+    /// The service.
+    pub issuer: String,
+    /// The person's name there.
+    pub subject: String,
+    /// Since when.
+    pub created_time: i64,
+}
+
+/// How one may sign in.
+#[derive(Clone, Debug, Serialize)]
+pub struct SignInView {
+    /// With name and password.
+    pub has_password: bool,
+    /// By another service.
+    pub identities: Vec<IdentityView>,
+}
+
 /// A key, without its secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct TokenView {

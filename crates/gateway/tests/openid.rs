@@ -289,9 +289,23 @@ impl Browser {
     }
 
     async fn visit(&mut self, path: &str) -> (StatusCode, HeaderMap, Value) {
+        self.ask("GET", path, "", Value::Null).await
+    }
+
+    /// Asks with a session's token, and a body unless it is null.
+    async fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        csrf: &str,
+        body: Value,
+    ) -> (StatusCode, HeaderMap, Value) {
         let cookies: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        let request = Request::builder().uri(format!("{}{path}", self.base));
-        let request = request.header("cookie", cookies.join("; ")).body(Full::default()).unwrap();
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = request.header("cookie", cookies.join("; ")).header("x-csrf-token", csrf);
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Full::from(text)).unwrap();
         let (head, body) = self.client.request(request).await.unwrap().into_parts();
         for cookie in head.headers.get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
@@ -306,7 +320,7 @@ impl Browser {
 }
 
 /// A gateway whose users sign in at `fake`.
-async fn gateway(fake: &Fake, sign_up: bool) -> (tempfile::TempDir, String) {
+async fn gateway(fake: &Fake, sign_up: bool) -> (tempfile::TempDir, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "[gateway]\nlisten = '127.0.0.1:0'\npublic_url = 'https://phial.example/'\n\
@@ -319,8 +333,9 @@ async fn gateway(fake: &Fake, sign_up: bool) -> (tempfile::TempDir, String) {
     let configuration = Configuration::parse(&text).unwrap().unwrap();
     let gateway = Standalone::open(&configuration, Duration::ZERO).await.unwrap();
     let base = gateway.urls().api.clone();
+    let secret = gateway.setup_secret().await.unwrap().unwrap();
     tokio::spawn(gateway.serve(std::future::pending()));
-    (folder, base)
+    (folder, base, secret)
 }
 
 fn unix_seconds() -> u64 {
@@ -338,7 +353,7 @@ async fn sign_in(fake: &Fake, browser: &mut Browser) -> (StatusCode, HeaderMap, 
 #[tokio::test]
 async fn a_browser_is_signed_in_to_the_same_account_each_time() {
     let fake = Fake::at(unix_seconds()).await;
-    let (_folder, base) = gateway(&fake, true).await;
+    let (_folder, base, _) = gateway(&fake, true).await;
     let mut browser = Browser::new(&base);
     let (_, _, status) = browser.visit("/api/status").await;
     assert_eq!(status["data"]["openid"], json!({"enabled": true, "name": "Team"}));
@@ -370,10 +385,70 @@ async fn a_browser_is_signed_in_to_the_same_account_each_time() {
 #[tokio::test]
 async fn nobody_gets_an_account_where_signing_up_is_off() {
     let fake = Fake::at(unix_seconds()).await;
-    let (_folder, base) = gateway(&fake, false).await;
+    let (_folder, base, _) = gateway(&fake, false).await;
     let mut browser = Browser::new(&base);
     let (status, headers, told) = sign_in(&fake, &mut browser).await;
     assert_eq!(status, 403, "{told}");
     assert!(!headers.contains_key("set-cookie"));
     assert_eq!(browser.visit("/api/user/self").await.0, 401);
+}
+
+#[tokio::test]
+async fn an_account_is_tied_to_an_identity_by_who_has_both_and_by_nobody_else() {
+    const LINK: &str = "/api/oauth/openid/link";
+    let fake = Fake::at(unix_seconds()).await;
+    let (_folder, base, secret) = gateway(&fake, true).await;
+    let mut owner = Browser::new(&base);
+    // The name is the one that the provider suggests for the person.
+    let set_up = json!({"secret": secret, "username": "ada", "password": "correct horse battery"});
+    let (status, _, told) = owner.ask("POST", "/api/setup", "", set_up).await;
+    assert_eq!(status, 200, "{told}");
+    let csrf = told["data"]["csrf_token"].as_str().unwrap().to_owned();
+    let id = told["data"]["id"].clone();
+    // A name or an address is not enough.
+    let mut other = Browser::new(&base);
+    assert_eq!(sign_in(&fake, &mut other).await.0, 303);
+    let (_, _, own) = other.visit("/api/user/self").await;
+    assert_ne!(own["data"]["id"], id);
+    let other_csrf = own["data"]["csrf_token"].as_str().unwrap().to_owned();
+    // Who has no password keeps the only way in.
+    let (status, _, told) = other.ask("DELETE", LINK, &other_csrf, Value::Null).await;
+    assert_eq!(status, 409, "{told}");
+
+    // Another site cannot begin it for somebody who is signed in, nor anybody who is not.
+    assert_eq!(owner.ask("POST", LINK, "", Value::Null).await.0, 403);
+    assert_eq!(Browser::new(&base).ask("POST", LINK, "", Value::Null).await.0, 401);
+    let link = async |owner: &mut Browser| {
+        let (status, _, told) = owner.ask("POST", LINK, &csrf, Value::Null).await;
+        assert_eq!(status, 200, "{told}");
+        let callback = fake.sign_in(told["data"].as_str().unwrap());
+        let (code, state) = (callback.code.unwrap(), callback.state.unwrap());
+        owner.visit(&format!("/api/oauth/openid/callback?code={code}&state={state}")).await
+    };
+    // It is somebody else's here.
+    assert_eq!(link(&mut owner).await.0, 409);
+    *fake.0.lie.lock().unwrap() = Some(("sub", json!("user-9")));
+    let (status, headers, told) = link(&mut owner).await;
+    assert_eq!(
+        (status.as_u16(), headers["location"].as_bytes()),
+        (303, &b"/console/account"[..]),
+        "{told}"
+    );
+    assert_eq!(link(&mut owner).await.0, 303, "twice is as good as once");
+    let (_, _, told) = owner.visit(LINK).await;
+    let identities = told["data"]["identities"].as_array().unwrap();
+    assert_eq!((identities.len(), &identities[0]["subject"]), (1, &json!("user-9")));
+    assert_eq!(told["data"]["has_password"], true);
+
+    let mut later = Browser::new(&base);
+    assert_eq!(sign_in(&fake, &mut later).await.0, 303);
+    let (_, _, own) = later.visit("/api/user/self").await;
+    assert_eq!((&own["data"]["id"], &own["data"]["role"]), (&id, &json!(10)));
+
+    let (status, _, told) = owner.ask("DELETE", LINK, &csrf, Value::Null).await;
+    assert_eq!((status.as_u16(), &told["data"]["identities"]), (200, &json!([])), "{told}");
+    let mut last = Browser::new(&base);
+    assert_eq!(sign_in(&fake, &mut last).await.0, 303);
+    let (_, _, own) = last.visit("/api/user/self").await;
+    assert_ne!(own["data"]["id"], id);
 }

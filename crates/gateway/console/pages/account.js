@@ -7,7 +7,7 @@ import { confirmDialog, openDialog } from "../components/dialog.js";
 import { form, textField } from "../components/form.js";
 import { badge, card, facts, figure, figures, page } from "../components/layout.js";
 import { loaded } from "../components/states.js";
-import { toast } from "../components/toast.js";
+import { toast, toastError } from "../components/toast.js";
 import { h } from "../dom.js";
 import { date, money, number, t } from "../i18n.js";
 import { redraw } from "../router.js";
@@ -18,7 +18,7 @@ import { newPasswordField, repeatField } from "./entrance.js";
 /** `/console/account` */
 export function accountPage({ signal }) {
   const place = loaded({ signal, lines: 2, load: () => refreshUser(signal), show: standing });
-  return page({ title: t("nav.account"), lead: t("account.lead") }, place, h("div.columns.even", profile(), password()), accessToken());
+  return page({ title: t("nav.account"), lead: t("account.lead") }, place, h("div.columns.even", profile(), password()), session.status.openid?.enabled && otherSignIn(signal), accessToken());
 }
 
 function standing() {
@@ -100,4 +100,23 @@ async function makeToken() {
         h("div.actions", button(t("keys.have_it"), { kind: "primary", name: "done", onclick: () => close() })),
       ),
   });
+}
+
+/** Signing in by another service, beside the password. */
+function otherSignIn(signal) {
+  const { name } = session.status.openid;
+  const begin = async () => {
+    location.assign(await api("POST", "/api/oauth/openid/link"));
+  };
+  const end = async () => {
+    await confirmDialog({ title: t("account.unlink", { name }), text: t("account.unlink_text", { name }), label: t("account.unlink", { name }), action: () => api("DELETE", "/api/oauth/openid/link") });
+    redraw();
+  };
+  const show = ({ identities, has_password: hasPassword }) => {
+    if (identities.length === 0) return h("div.actions.start", button(t("account.link", { name }), { name: "link-openid", onclick: () => begin().catch(toastError) }));
+    const rows = identities.map(({ issuer, subject, created_time: since }) => [subject, `${issuer} · ${date(since)}`]);
+    const unlink = button(t("account.unlink", { name }), { name: "unlink-openid", onclick: end });
+    return [facts(rows), hasPassword ? h("div.actions.start", unlink) : h("p.muted", t("account.only_way"))];
+  };
+  return card({ title: name, hint: t("account.link_hint", { name }) }, loaded({ signal, lines: 2, load: () => api("GET", "/api/oauth/openid/link", { signal }), show }));
 }

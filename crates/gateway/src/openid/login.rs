@@ -152,6 +152,23 @@ impl OpenId {
     /// # Errors
     /// The provider cannot be asked who it is.
     pub async fn begin(&self, now: u64) -> Result<Begun, OpenIdError> {
+        self.begin_for(None, now).await
+    }
+
+    /// Begins what ties an identity to the account of `user`, who is signed in.
+    ///
+    /// # Errors
+    /// As [`OpenId::begin`].
+    pub async fn begin_link(&self, user: i64, now: u64) -> Result<Begun, OpenIdError> {
+        self.begin_for(Some(user), now).await
+    }
+
+    /// The user for whom the login of `cookie` was begun by [`OpenId::begin_link`].
+    pub fn linking(&self, cookie: &str) -> Option<i64> {
+        Pending::open(&self.seal, cookie)?.link
+    }
+
+    async fn begin_for(&self, link: Option<i64>, now: u64) -> Result<Begun, OpenIdError> {
         let known = self.provider.known(now).await.map_err(OpenIdError::Provider)?;
         let word = || random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
         let begun = (|| {
@@ -160,6 +177,7 @@ impl OpenId {
                 nonce: word()?,
                 verifier: word()?,
                 expires: now + LOGIN_SECONDS_MAX,
+                link,
             };
             let url = self.authorization_url(&known.document, &pending);
             Some(Begun { url, cookie: pending.close(&self.seal)? })

@@ -15,6 +15,9 @@ pub(super) struct Pending {
     pub verifier: String,
     /// Seconds since the epoch.
     pub expires: u64,
+    /// The user who is signed in already and ties the identity to their account.
+    #[serde(default)]
+    pub link: Option<i64>,
 }
 
 /// Tells these cookies from whatever else is sealed.

@@ -53,6 +53,8 @@ async fn what_is_done_is_answered_as_described() {
         ("POST", "/api/user/{id}/credit", "", Some(json!({ "amount": 1 }))),
         ("GET", "/api/user/", "?size=1", None),
         ("GET", "/api/user/self", "", None),
+        ("GET", "/api/oauth/openid/link", "", None),
+        ("DELETE", "/api/oauth/openid/link", "", None),
         ("PUT", "/api/user/self", "", Some(json!({ "display_name": "Root" }))),
         ("GET", "/api/user/token", "", None),
         ("POST", "/api/token/", "", Some(json!({ "name": "another" }))),
@@ -109,6 +111,7 @@ async fn what_is_refused_is_answered_as_described() {
         (404, "PUT", "/api/token/", &by, Some(json!({ "id": 99 }))),
         (404, "GET", "/api/channel/", &by, None),
         (404, "GET", "/api/oauth/openid", &nobody, None),
+        (404, "POST", "/api/oauth/openid/link", &by, None),
         (409, "PUT", "/api/option/", &by, Some(json!({ "prices": {} }))),
         (409, "PUT", "/api/user/", &by, Some(json!({ "id": by.id, "status": 2 }))),
     ];
