@@ -135,9 +135,9 @@ impl CacheForm for Int8Cache {
     ) {
         let (codes, scales) = values.split_at(BLOCK * state.dim);
         let mut weights = [Coded::<1>::ZERO; QUERIES_MAX];
-        for query in 0..state.count {
+        for (query, weights) in weights.iter_mut().enumerate().take(state.count) {
             ahead.fetch(lanes, 8);
-            weights[query] = Coded::weights(lanes, &state.scores[query], scales, valid);
+            *weights = Coded::weights(lanes, &state.scores[query], scales, valid);
         }
         for column in (0..state.dim).step_by(L::COUNT) {
             ahead.fetch(lanes, 6);

@@ -64,8 +64,8 @@ impl CacheForm for Int4Cache {
         let (codes, scales) = values.split_at(BLOCK * state.dim / 2);
         for (group, scales) in scales.chunks_exact(2 * BLOCK).enumerate() {
             let mut weights = [Coded::<1>::ZERO; QUERIES_MAX];
-            for query in 0..state.count {
-                weights[query] = Coded::weights(lanes, &state.scores[query], scales, valid);
+            for (query, weights) in weights.iter_mut().enumerate().take(state.count) {
+                *weights = Coded::weights(lanes, &state.scores[query], scales, valid);
             }
             ahead.fetch(lanes, 8);
             for column in (group * GROUP..(group + 1) * GROUP).step_by(L::COUNT) {

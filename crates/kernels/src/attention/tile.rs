@@ -266,11 +266,11 @@ impl<'a> Tile<'a> {
             let mut ahead = Ahead { rest: next };
             C::scores(lanes, queries, keys, valid, state, &mut ahead);
             let mut corrections = [1.0_f32; QUERIES_MAX];
-            for query in 0..state.count {
+            for (query, correction) in corrections.iter_mut().enumerate().take(state.count) {
                 ahead.fetch(lanes, SOFTMAX_LINES);
                 let position = self.span.start + self.first + query / self.heads;
                 let visible = (position + 1).saturating_sub(index * BLOCK).min(BLOCK);
-                corrections[query] = softmax_block(lanes, query, visible, state);
+                *correction = softmax_block(lanes, query, visible, state);
             }
             C::values(lanes, values, valid, &corrections[..state.count], state, &mut ahead);
         }
