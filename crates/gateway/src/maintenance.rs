@@ -9,7 +9,8 @@ use crate::accounts::{AccountError, Accounts, UserChange};
 use crate::gateway::{
     MARK, SQLITE_FILE, lock_node, open_database, open_pepper, pepper_file, pepper_mark,
 };
-use crate::secrets::{Pepper, new_private_file, same};
+use crate::private_file::create_private;
+use crate::secrets::{Pepper, same};
 use crate::settings::Settings;
 use crate::storage::{self, Database, StorageError};
 
@@ -166,7 +167,7 @@ fn replace_private(from: &Path, to: &Path) -> std::io::Result<()> {
     if to.exists() {
         fs::remove_file(to)?;
     }
-    let mut target = new_private_file(to)?;
+    let mut target = create_private(to)?;
     std::io::copy(&mut source, &mut target)?;
     target.sync_all()
 }

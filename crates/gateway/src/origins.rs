@@ -18,15 +18,6 @@ use axum::response::{IntoResponse, Response};
 use crate::parts::Parts;
 use crate::settings::Settings;
 
-/// Ports of a gateway that has two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Apart {
-    /// Of the public API.
-    pub public_port: u16,
-    /// Of the management API and the console.
-    pub management_port: u16,
-}
-
 /// Where the public API is, ending in `/v1`. Without a public URL it is what the client called the
 /// server: that is only told back to that client, and only if it looks like a host.
 pub(crate) fn base_url(settings: &Settings, headers: &HeaderMap) -> String {
@@ -141,6 +132,7 @@ pub(crate) async fn widen_policy(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Apart;
 
     fn settings() -> Settings {
         let apart = Some(Apart { public_port: 8080, management_port: 8081 });

@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use crate::private_file::create_private;
 use crate::storage::StorageError;
 
 /// Digits and letters, which no address, shell or file has to escape.
@@ -112,19 +113,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 fn create(file: &Path) -> std::io::Result<String> {
     let text = random_word(SECRET_LENGTH);
-    let mut opened = new_private_file(file)?;
+    let mut opened = create_private(file)?;
     opened.write_all(text.as_bytes())?;
     opened.sync_all()?;
     Ok(text)
-}
-
-/// Makes `file`, which nobody but its owner reads; it must not be there yet.
-pub(crate) fn new_private_file(file: &Path) -> std::io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file)
 }
 
 #[cfg(test)]

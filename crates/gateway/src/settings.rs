@@ -4,8 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::openid::OpenIdSettings;
-use crate::origins::Apart;
 use crate::wire::PriceView;
+
+/// Ports of a gateway that has two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// Of the public API.
+    pub public_port: u16,
+    /// Of the management API and the console.
+    pub management_port: u16,
+}
 
 /// How a gateway is to be.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::configuration::Configuration;
 use crate::gateway::Gateway;
 use crate::listening::Listening;
-use crate::origins::Apart;
+use crate::settings::Apart;
 use crate::settings::Settings;
 use crate::upstreams::Channels;
 

@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, TypeInfo, ValueRef};
 
 use super::{Database, Dialect, Outcome, Row, StorageError, Transaction, Value, migrator};
-use crate::secrets::new_private_file;
+use crate::private_file::create_private;
 
 /// Connections that read. Each has a thread.
 const READERS: u32 = 3;
@@ -36,7 +36,7 @@ impl Sqlite {
     /// lost, each request with all of it, and the file stays whole.
     pub async fn open(file: &Path) -> Result<Self, StorageError> {
         // SQLite would let everybody read it.
-        match new_private_file(file) {
+        match create_private(file) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(StorageError::file(file)(error));
             }
@@ -104,7 +104,7 @@ impl Database for Sqlite {
     fn back_up<'a>(&'a self, file: &'a Path) -> Outcome<'a, ()> {
         Box::pin(async move {
             // SQLite fills an empty file, and leaves to it who may read it.
-            new_private_file(file).map_err(StorageError::file(file))?;
+            create_private(file).map_err(StorageError::file(file))?;
             let name = file.display().to_string();
             let copied = sqlx::query("VACUUM INTO $1").bind(name).execute(&self.writer).await;
             if copied.is_err() {
