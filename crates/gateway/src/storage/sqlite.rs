@@ -17,7 +17,7 @@ use crate::private_file::create_private;
 const READERS: u32 = 3;
 
 /// How often what was written is moved from the log into the file.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Pages of the log at which a writer does that itself; the task of its own comes first.
 const CHECKPOINT_PAGES: &str = "16384";
