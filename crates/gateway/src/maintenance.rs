@@ -51,7 +51,7 @@ impl Maintenance {
         self.accounts.new_setup_secret().await
     }
 
-    /// Gives a user another password, and signs them out everywhere.
+    /// Gives a user another password, signs them out everywhere and ends their personal token.
     ///
     /// # Errors
     /// If there is no such user, or the password cannot be used.

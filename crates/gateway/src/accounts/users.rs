@@ -163,6 +163,10 @@ impl Accounts {
         if status != user.status || change.password.is_some() {
             transaction.execute(DELETE_SESSIONS, values![id]).await?;
         }
+        // Whoever knew the old password may have made one.
+        if change.password.is_some() {
+            transaction.execute(DELETE_TOKENS, values![id]).await?;
+        }
         keep_an_administrator(&mut *transaction, &user).await?;
         transaction.commit().await?;
         Ok(())

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::http::Request;
 use phial_gateway::{Gateway, Maintenance, Settings, restore};
 use serde_json::json;
 use tempfile::TempDir;
@@ -183,8 +185,16 @@ async fn a_new_password_and_a_new_link_are_good_at_once() {
     let told = maintenance.reset_password("nobody", "long enough for all").await.unwrap_err();
     assert!(told.to_string().contains("nobody"), "{told}");
     assert!(maintenance.reset_password("ann", "short").await.is_err());
+    let token = service.api("GET", "/api/user/token", &user, None).await.data();
+    let token = token.as_str().unwrap();
+    let by_token = || {
+        let request = Request::get("/api/user/self").header("authorization", token);
+        service.hear(request.body(Body::empty()).unwrap())
+    };
+    assert_eq!(by_token().await.status, 200);
     maintenance.reset_password("ann", "another correct horse").await.unwrap();
     assert_eq!(service.api("GET", "/api/user/self", &user, None).await.status, 401);
+    assert_eq!(by_token().await.status, 401);
     let told = json!({ "username": "ann", "password": "another correct horse" });
     service.enter("/api/user/login", told).await;
     let first = maintenance.setup_secret().await.unwrap();
