@@ -5,6 +5,7 @@
 //! lists are bound as JSON.
 
 mod postgres;
+mod script;
 mod sqlite;
 mod value;
 
@@ -16,6 +17,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 use thiserror::Error;
 
+pub(crate) use script::{List, Script};
 pub(crate) use value::{Columns, Row, Value, values};
 
 /// Why the database did not do what it was asked. One line for the operator; clients never read it.
@@ -94,6 +96,10 @@ pub(crate) trait Database: Send + Sync {
     /// Begins to write. SQLite has one writer at a time: whoever comes second waits here.
     fn begin(&self) -> Outcome<'_, Box<dyn Transaction>>;
 
+    /// Begins to write with a script, whose `lists` are bound in order, and gives what each of its
+    /// statements found. SQLite does it in one trip to its thread.
+    fn begin_with(&self, script: &'static Script, lists: Vec<List>) -> Outcome<'_, Begun>;
+
     /// Writes a copy of the whole database, as of now, to a file that is not there yet.
     fn back_up<'a>(&'a self, file: &'a Path) -> Outcome<'a, ()>;
 
@@ -109,7 +115,17 @@ pub(crate) trait Transaction: Send {
     fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Outcome<'_, u64>;
 
     fn commit(self: Box<Self>) -> Outcome<'static, ()>;
+
+    /// Ends with a script, whose `lists` are bound in order. SQLite does it in one trip.
+    fn commit_with(
+        self: Box<Self>,
+        script: &'static Script,
+        lists: Vec<List>,
+    ) -> Outcome<'static, ()>;
 }
+
+/// A transaction that has begun, and the rows of every statement that it began with.
+pub(crate) type Begun = (Box<dyn Transaction>, Vec<Vec<Row>>);
 
 /// Opens `location`: a `postgres://` address, or the file of an SQLite database, which is made if
 /// it is not there. Brings its tables up to date.

@@ -1,22 +1,29 @@
 //! What the ledger's writer says to the database: each statement takes a whole batch, as JSON.
 
-use crate::storage::Sql;
+use crate::storage::{Script, Sql};
 
-/// Rows are locked in the order of users, keys, reservations, each by id, by everybody.
-pub(super) const LOCK_USERS: Sql = Sql {
+/// What a batch begins with: the users and keys that it is about, and the end of the reservations
+/// that it settles. Rows are locked in this order, each by id, by everybody.
+pub(super) static BEGIN: Script = Script::new(&[LOCK_USERS, LOCK_KEYS, END_RESERVATIONS]);
+
+/// What a batch comes to.
+pub(super) static COMMIT: Script =
+    Script::new(&[UPDATE_USERS, UPDATE_KEYS, ADD_RESERVATIONS, ADD_LEDGER_ROWS, ADD_LOST]);
+
+const LOCK_USERS: Sql = Sql {
     sqlite: "SELECT id, status, balance, unlimited, used, requests FROM users
-             WHERE id IN (SELECT value FROM json_each($1))",
+             WHERE id IN (SELECT value FROM json_each(?))",
     postgres: "SELECT id, status, balance, unlimited, used, requests FROM users
                WHERE id IN (SELECT v::bigint FROM json_array_elements_text($1::json) AS e(v))
                ORDER BY id FOR UPDATE",
 };
 
-pub(super) const LOCK_KEYS: Sql = Sql {
+const LOCK_KEYS: Sql = Sql {
     sqlite: "SELECT id, status, deleted, version, expires_at, balance, unlimited, used,
                     token_balance, unlimited_tokens, requests_per_minute, tokens_per_minute,
                     parallel_requests, open_requests, requests_earned_at, tokens_earned_at,
                     accessed_at
-             FROM keys WHERE id IN (SELECT value FROM json_each($1))",
+             FROM keys WHERE id IN (SELECT value FROM json_each(?))",
     postgres: "SELECT id, status, deleted, version, expires_at, balance, unlimited, used,
                       token_balance, unlimited_tokens, requests_per_minute, tokens_per_minute,
                       parallel_requests, open_requests, requests_earned_at, tokens_earned_at,
@@ -27,10 +34,10 @@ pub(super) const LOCK_KEYS: Sql = Sql {
 };
 
 /// `[id, balance, used, requests]`
-pub(super) const UPDATE_USERS: Sql = Sql {
+const UPDATE_USERS: Sql = Sql {
     sqlite: "UPDATE users SET balance = x.balance, used = x.used, requests = x.requests
              FROM (SELECT value ->> 0 AS id, value ->> 1 AS balance, value ->> 2 AS used,
-                          value ->> 3 AS requests FROM json_each($1)) AS x
+                          value ->> 3 AS requests FROM json_each(?)) AS x
              WHERE users.id = x.id",
     postgres: "UPDATE users SET balance = x.balance, used = x.used, requests = x.requests
                FROM (SELECT (v ->> 0)::bigint AS id, (v ->> 1)::bigint AS balance,
@@ -41,14 +48,14 @@ pub(super) const UPDATE_USERS: Sql = Sql {
 
 /// `[id, balance, used, token_balance, open_requests, requests_earned_at, tokens_earned_at,
 /// accessed_at]`
-pub(super) const UPDATE_KEYS: Sql = Sql {
+const UPDATE_KEYS: Sql = Sql {
     sqlite: "UPDATE keys SET balance = x.balance, used = x.used, token_balance = x.token_balance,
                     open_requests = x.open_requests, requests_earned_at = x.requests_earned_at,
                     tokens_earned_at = x.tokens_earned_at, accessed_at = x.accessed_at
              FROM (SELECT value ->> 0 AS id, value ->> 1 AS balance, value ->> 2 AS used,
                           value ->> 3 AS token_balance, value ->> 4 AS open_requests,
                           value ->> 5 AS requests_earned_at, value ->> 6 AS tokens_earned_at,
-                          value ->> 7 AS accessed_at FROM json_each($1)) AS x
+                          value ->> 7 AS accessed_at FROM json_each(?)) AS x
              WHERE keys.id = x.id",
     postgres: "UPDATE keys SET balance = x.balance, used = x.used,
                       token_balance = x.token_balance, open_requests = x.open_requests,
@@ -66,13 +73,13 @@ pub(super) const UPDATE_KEYS: Sql = Sql {
 
 /// `[request, node, at, user_id, key_id, money, tokens, price_input, price_cached_input,
 /// price_output, model, route, stream]`
-pub(super) const ADD_RESERVATIONS: Sql = Sql {
+const ADD_RESERVATIONS: Sql = Sql {
     sqlite: "INSERT INTO reservations (request, node, at, user_id, key_id, money, tokens,
                     price_input, price_cached_input, price_output, model, route, stream,
                     prompt_tokens, cached_tokens, completion_tokens)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
                     value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
-                    value ->> 11, value ->> 12, 0, 0, 0 FROM json_each($1)",
+                    value ->> 11, value ->> 12, 0, 0, 0 FROM json_each(?)",
     postgres: "INSERT INTO reservations (request, node, at, user_id, key_id, money, tokens,
                       price_input, price_cached_input, price_output, model, route, stream,
                       prompt_tokens, cached_tokens, completion_tokens)
@@ -83,8 +90,8 @@ pub(super) const ADD_RESERVATIONS: Sql = Sql {
 };
 
 /// `[request, …]`; gives back those that were there.
-pub(super) const END_RESERVATIONS: Sql = Sql {
-    sqlite: "DELETE FROM reservations WHERE request IN (SELECT value FROM json_each($1))
+const END_RESERVATIONS: Sql = Sql {
+    sqlite: "DELETE FROM reservations WHERE request IN (SELECT value FROM json_each(?))
              RETURNING request",
     postgres: "DELETE FROM reservations
                WHERE request IN (SELECT v FROM json_array_elements_text($1::json) AS e(v))
@@ -94,14 +101,14 @@ pub(super) const END_RESERVATIONS: Sql = Sql {
 /// `[at, kind, user_id, key_id, request, user_amount, key_amount, key_tokens, cost,
 /// prompt_tokens, cached_tokens, completion_tokens, model, route, stream, status, finish,
 /// duration_ms, first_token_ms]`
-pub(super) const ADD_LEDGER_ROWS: Sql = Sql {
+const ADD_LEDGER_ROWS: Sql = Sql {
     sqlite: "INSERT INTO ledger (at, kind, user_id, key_id, request, user_amount, key_amount,
                     key_tokens, cost, prompt_tokens, cached_tokens, completion_tokens, model,
                     route, stream, status, finish, duration_ms, first_token_ms, note)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
                     value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
                     value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
-                    value ->> 16, value ->> 17, value ->> 18, '' FROM json_each($1)",
+                    value ->> 16, value ->> 17, value ->> 18, '' FROM json_each(?)",
     postgres: "INSERT INTO ledger (at, kind, user_id, key_id, request, user_amount, key_amount,
                       key_tokens, cost, prompt_tokens, cached_tokens, completion_tokens, model,
                       route, stream, status, finish, duration_ms, first_token_ms, note)
@@ -144,14 +151,14 @@ pub(super) const RESERVATIONS_OF_THE_GONE: &str = "SELECT request, at, user_id, 
 
 /// `[request, lost_at, at, user_id, key_id, money, tokens, price_input, price_cached_input,
 /// price_output, model, route, stream, prompt_tokens, cached_tokens, completion_tokens]`
-pub(super) const ADD_LOST: Sql = Sql {
+const ADD_LOST: Sql = Sql {
     sqlite: "INSERT INTO lost_requests (request, lost_at, at, user_id, key_id, money, tokens,
                     price_input, price_cached_input, price_output, model, route, stream,
                     prompt_tokens, cached_tokens, completion_tokens)
              SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
                     value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10,
                     value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15
-             FROM json_each($1)",
+             FROM json_each(?)",
     postgres: "INSERT INTO lost_requests (request, lost_at, at, user_id, key_id, money, tokens,
                       price_input, price_cached_input, price_output, model, route, stream,
                       prompt_tokens, cached_tokens, completion_tokens)

@@ -1,7 +1,7 @@
 //! The one task of a node that writes reservations and settlements: it takes all that have come
 //! meanwhile into one transaction, so that the more there is to do, the less each costs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::journal::Journal;
 use super::open_request::{Finish, OpenRequest, Order, Reservation, ReserveOrder, Settlement};
 use super::{recovery, statements};
 use crate::clock::unix_millis;
-use crate::storage::{Columns, Database, StorageError, Transaction, values};
+use crate::storage::{Columns, Database, List, Row, StorageError, Transaction, values};
 
 /// Orders of one transaction at most.
 const BATCH_MAX: usize = 512;
@@ -40,9 +40,9 @@ pub(super) struct Writer {
 struct Batch {
     users: BTreeMap<i64, UserState>,
     keys: BTreeMap<i64, KeyState>,
-    reserved: Vec<Json>,
-    rows: Vec<Json>,
-    lost: Vec<Json>,
+    reserved: List,
+    rows: List,
+    lost: List,
 }
 
 /// Orders of the next transaction; false: there are no more.
@@ -140,51 +140,38 @@ impl Writer {
         if reserves.is_empty() && settlements.is_empty() {
             return Ok(Vec::new());
         }
-        let mut transaction = self.database.begin().await?;
-        let ids = |user: bool| {
-            let id = |reservation: &Reservation| match user {
-                true => reservation.user,
-                false => reservation.key,
-            };
+        let ids = |id: fn(&Reservation) -> i64| {
             let reserved = reserves.iter().map(|order| id(&order.reservation));
-            let all: HashSet<i64> =
-                reserved.chain(settlements.iter().map(|s| id(&s.reservation))).collect();
-            json!(all).to_string()
+            let settled = settlements.iter().map(|settlement| id(&settlement.reservation));
+            let all: BTreeSet<i64> = reserved.chain(settled).collect();
+            all.into_iter().map(Json::from).collect()
         };
-        let mut batch = Batch::default();
-        let dialect = self.database.dialect();
-        let lock_users = statements::LOCK_USERS.of(dialect);
-        for row in transaction.query(lock_users, values![ids(true)]).await? {
-            let user = read_user(&mut row.columns())?;
-            batch.users.insert(user.id, user);
-        }
-        let lock_keys = statements::LOCK_KEYS.of(dialect);
-        for row in transaction.query(lock_keys, values![ids(false)]).await? {
-            let key = read_key(&mut row.columns())?;
-            batch.keys.insert(key.id, key);
-        }
-        self.settle(&mut batch, &mut *transaction, settlements).await?;
+        let ended = settlements.iter().map(|s| json!(s.reservation.request)).collect();
+        let lists = vec![ids(|reservation| reservation.user), ids(|r| r.key), ended];
+        let (mut transaction, found) = self.database.begin_with(&statements::BEGIN, lists).await?;
+        let Ok([users, keys, ended]) = <[Vec<Row>; 3]>::try_from(found) else {
+            return Err(StorageError::Shape("too few answers"));
+        };
+        let mut batch = Batch::read(users, keys)?;
+        self.settle(&mut batch, &mut *transaction, settlements, ended).await?;
         let outcomes = reserves.iter().map(|order| batch.reserve(order, &self.node)).collect();
-        self.store(batch, transaction).await?;
+        match batch.rows.is_empty() {
+            true => transaction.commit().await?,
+            false => transaction.commit_with(&statements::COMMIT, batch.lists()).await?,
+        }
         Ok(outcomes)
     }
 
+    /// Settles those whose reservations have `ended` here.
     async fn settle(
         &self,
         batch: &mut Batch,
         transaction: &mut dyn Transaction,
         settlements: &[Settlement],
+        ended: Vec<Row>,
     ) -> Result<(), StorageError> {
-        if settlements.is_empty() {
-            return Ok(());
-        }
-        let requests: Vec<&str> =
-            settlements.iter().map(|s| s.reservation.request.as_str()).collect();
-        let end = statements::END_RESERVATIONS.of(self.database.dialect());
-        let mut ended = HashSet::new();
-        for row in transaction.query(end, values![json!(requests).to_string()]).await? {
-            ended.insert(row.columns().text()?);
-        }
+        let ended = ended.into_iter().map(|row| row.columns().text());
+        let ended = ended.collect::<Result<HashSet<_>, _>>()?;
         let (own, late): (Vec<_>, Vec<_>) =
             settlements.iter().partition(|s| ended.contains(&s.reservation.request));
         // Whoever comes second finds nothing to settle: no request is paid for twice.
@@ -221,36 +208,29 @@ impl Writer {
         }
         Ok(())
     }
-
-    async fn store(
-        &self,
-        batch: Batch,
-        mut transaction: Box<dyn Transaction>,
-    ) -> Result<(), StorageError> {
-        let dialect = self.database.dialect();
-        if batch.rows.is_empty() {
-            return transaction.commit().await;
-        }
-        let users: Vec<Json> = batch.users.values().map(user_fields).collect();
-        let keys: Vec<Json> = batch.keys.values().map(key_fields).collect();
-        let changes = [
-            (statements::UPDATE_USERS, users),
-            (statements::UPDATE_KEYS, keys),
-            (statements::ADD_RESERVATIONS, batch.reserved),
-            (statements::ADD_LEDGER_ROWS, batch.rows),
-            (statements::ADD_LOST, batch.lost),
-        ];
-        for (sql, rows) in changes {
-            if !rows.is_empty() {
-                let rows = Json::Array(rows).to_string();
-                transaction.execute(sql.of(dialect), values![rows]).await?;
-            }
-        }
-        transaction.commit().await
-    }
 }
 
 impl Batch {
+    fn read(users: Vec<Row>, keys: Vec<Row>) -> Result<Self, StorageError> {
+        let mut batch = Self::default();
+        for row in users {
+            let user = read_user(&mut row.columns())?;
+            batch.users.insert(user.id, user);
+        }
+        for row in keys {
+            let key = read_key(&mut row.columns())?;
+            batch.keys.insert(key.id, key);
+        }
+        Ok(batch)
+    }
+
+    /// What the statements of `COMMIT` take.
+    fn lists(self) -> Vec<List> {
+        let users = self.users.values().map(user_fields).collect();
+        let keys = self.keys.values().map(key_fields).collect();
+        vec![users, keys, self.reserved, self.rows, self.lost]
+    }
+
     fn reserve(&mut self, order: &ReserveOrder, node: &str) -> Result<Hold, Refused> {
         let reservation = &order.reservation;
         let user = self.users.get_mut(&reservation.user).ok_or(Refused::Stale)?;

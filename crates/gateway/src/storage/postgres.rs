@@ -4,13 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde_json::Value as Json;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow, Postgres as Driver,
 };
 use sqlx::{Column as _, Connection as _, PgConnection, Row as _, TypeInfo};
 use tokio::time::timeout;
 
-use super::{Database, Dialect, Outcome, Row, StorageError, Transaction, Value, migrator};
+use super::{
+    Begun, Database, Dialect, List, Outcome, Row, Script, StorageError, Transaction, Value,
+    migrator,
+};
 
 const CONNECTIONS: u32 = 8;
 
@@ -79,6 +83,14 @@ impl Database for Postgres {
         })
     }
 
+    fn begin_with(&self, script: &'static Script, lists: Vec<List>) -> Outcome<'_, Begun> {
+        Box::pin(async move {
+            let mut transaction = PostgresTransaction(self.0.begin().await?);
+            let found = transaction.run(script, lists).await?;
+            Ok((Box::new(transaction) as Box<dyn Transaction>, found))
+        })
+    }
+
     fn back_up<'a>(&'a self, _: &'a Path) -> Outcome<'a, ()> {
         Box::pin(async {
             let advice = "a PostgreSQL database is backed up with its own tools: pg_dump DATABASE";
@@ -92,6 +104,27 @@ impl Database for Postgres {
 }
 
 struct PostgresTransaction(sqlx::Transaction<'static, Driver>);
+
+impl PostgresTransaction {
+    /// What each statement found; whose list is empty is not asked.
+    async fn run(
+        &mut self,
+        script: &'static Script,
+        lists: Vec<List>,
+    ) -> Result<Vec<Vec<Row>>, StorageError> {
+        let mut found = Vec::with_capacity(lists.len());
+        for (sql, list) in script.statements.iter().zip(lists) {
+            found.push(match list.is_empty() {
+                true => Vec::new(),
+                false => {
+                    let list = Value::Text(Json::Array(list).to_string());
+                    self.query(sql.postgres, vec![list]).await?
+                }
+            });
+        }
+        Ok(found)
+    }
+}
 
 impl Transaction for PostgresTransaction {
     fn query(&mut self, sql: &'static str, values: Vec<Value>) -> Outcome<'_, Vec<Row>> {
@@ -110,6 +143,17 @@ impl Transaction for PostgresTransaction {
 
     fn commit(self: Box<Self>) -> Outcome<'static, ()> {
         Box::pin(async move { Ok(self.0.commit().await?) })
+    }
+
+    fn commit_with(
+        mut self: Box<Self>,
+        script: &'static Script,
+        lists: Vec<List>,
+    ) -> Outcome<'static, ()> {
+        Box::pin(async move {
+            self.run(script, lists).await?;
+            self.commit().await
+        })
     }
 }
 

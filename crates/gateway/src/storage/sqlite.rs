@@ -3,14 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
+use serde_json::Value as Json;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
-    Sqlite as Driver, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool,
-    SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    Sqlite as Driver, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
+    SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Row as _, TypeInfo, ValueRef};
+use sqlx::{Either, Executor as _, Row as _, TypeInfo, ValueRef};
+use tokio::runtime::Handle;
 
-use super::{Database, Dialect, Outcome, Row, StorageError, Transaction, Value, migrator};
+use super::{
+    Begun, Database, Dialect, List, Outcome, Row, Script, StorageError, Transaction, Value,
+    migrator,
+};
 use crate::private_file::create_private;
 
 /// Connections that read. Each has a thread.
@@ -96,8 +103,22 @@ impl Database for Sqlite {
 
     fn begin(&self) -> Outcome<'_, Box<dyn Transaction>> {
         Box::pin(async move {
-            let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-            Ok(Box::new(SqliteTransaction(transaction)) as Box<dyn Transaction>)
+            let connection = Some(self.writer.acquire().await?);
+            let mut transaction = SqliteTransaction { connection };
+            transaction.run(BEGIN, Vec::new()).await?;
+            Ok(Box::new(transaction) as Box<dyn Transaction>)
+        })
+    }
+
+    fn begin_with(&self, script: &'static Script, lists: Vec<List>) -> Outcome<'_, Begun> {
+        Box::pin(async move {
+            let connection = Some(self.writer.acquire().await?);
+            let mut transaction = SqliteTransaction { connection };
+            let sql = script.joined(Some(BEGIN), None);
+            let mut found = transaction.run(sql, lists).await?;
+            // BEGIN finds nothing.
+            found.remove(0);
+            Ok((Box::new(transaction) as Box<dyn Transaction>, found))
         })
     }
 
@@ -126,25 +147,92 @@ impl Database for Sqlite {
     }
 }
 
-struct SqliteTransaction(sqlx::Transaction<'static, Driver>);
+/// A transaction that the driver does not know of: BEGIN and COMMIT are statements like others, so
+/// that they share a trip to the thread with them.
+struct SqliteTransaction {
+    /// `None` as soon as it is committed.
+    connection: Option<PoolConnection<Driver>>,
+}
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
+impl SqliteTransaction {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, StorageError> {
+        Ok(self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?)
+    }
+
+    /// What each statement of the text found.
+    async fn run(
+        &mut self,
+        sql: &'static str,
+        lists: Vec<List>,
+    ) -> Result<Vec<Vec<Row>>, StorageError> {
+        let lists = lists.into_iter().map(|list| Value::Text(Json::Array(list).to_string()));
+        let query = bind(sql, lists.collect());
+        let mut parts = self.connection()?.fetch_many(query);
+        let mut found = vec![Vec::new()];
+        while let Some(part) = parts.try_next().await? {
+            match (part, found.last_mut()) {
+                (Either::Right(part), Some(rows)) => rows.push(row(&part)?),
+                _ => found.push(Vec::new()),
+            }
+        }
+        found.pop();
+        Ok(found)
+    }
+}
+
+impl Drop for SqliteTransaction {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let Ok(runtime) = Handle::try_current() else {
+            // The connection is closed, which takes back what was not committed.
+            return connection.close_on_drop();
+        };
+        runtime.spawn(async move {
+            if sqlx::query(ROLLBACK).execute(&mut *connection).await.is_err() {
+                // There was nothing to take back, or closing it does.
+                connection.close_on_drop();
+            }
+        });
+    }
+}
 
 impl Transaction for SqliteTransaction {
     fn query(&mut self, sql: &'static str, values: Vec<Value>) -> Outcome<'_, Vec<Row>> {
         Box::pin(async move {
-            let rows = bind(sql, values).fetch_all(&mut *self.0).await?;
+            let rows = bind(sql, values).fetch_all(self.connection()?).await?;
             rows.iter().map(row).collect()
         })
     }
 
     fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Outcome<'_, u64> {
         Box::pin(async move {
-            let done = bind(sql, values).execute(&mut *self.0).await?;
+            let done = bind(sql, values).execute(self.connection()?).await?;
             Ok(done.rows_affected())
         })
     }
 
-    fn commit(self: Box<Self>) -> Outcome<'static, ()> {
-        Box::pin(async move { Ok(self.0.commit().await?) })
+    fn commit(mut self: Box<Self>) -> Outcome<'static, ()> {
+        Box::pin(async move {
+            self.run(COMMIT, Vec::new()).await?;
+            self.connection = None;
+            Ok(())
+        })
+    }
+
+    fn commit_with(
+        mut self: Box<Self>,
+        script: &'static Script,
+        lists: Vec<List>,
+    ) -> Outcome<'static, ()> {
+        Box::pin(async move {
+            self.run(script.joined(None, Some(COMMIT)), lists).await?;
+            self.connection = None;
+            Ok(())
+        })
     }
 }
 
@@ -160,8 +248,8 @@ fn bind(
 
 fn row(row: &SqliteRow) -> Result<Row, StorageError> {
     let columns = (0..row.len()).map(|index| {
-        let kind = row.try_get_raw(index)?.type_info().name().to_owned();
-        match kind.as_str() {
+        let value = row.try_get_raw(index)?;
+        match value.type_info().name() {
             "INTEGER" => Ok(Value::Int(row.try_get(index)?)),
             "TEXT" => Ok(Value::Text(row.try_get(index)?)),
             _ => Err(StorageError::Shape("neither a number nor text")),
