@@ -38,7 +38,7 @@ impl Codes {
 
 /// Rows of activations, `[rows, columns]`, as f32 and as 8-bit codes.
 ///
-/// Codes stand in tiles of up to [`Lanes::PRODUCT_ROWS`] rows, in each group by group, and in a
+/// Codes stand in tiles of up to [`Lanes::PRODUCT_ROWS`] rows, or 16 for matrix registers, in each group by group, and in a
 /// group row by row: a product reads a tile from end to end.
 pub struct Activations {
     rows: usize,
@@ -244,7 +244,7 @@ impl Activations {
 /// products are compiled for.
 #[inline(always)]
 fn tile_rows(left: usize, max: usize) -> usize {
-    [8, 4, 2].into_iter().find(|&rows| rows <= max && rows <= left).unwrap_or(1)
+    [16, 8, 4, 2].into_iter().find(|&rows| rows <= max && rows <= left).unwrap_or(1)
 }
 
 /// Splits off the first `len` of `rest`.

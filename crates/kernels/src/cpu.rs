@@ -9,13 +9,14 @@ use crate::arm::{
     neon::Neon,
 };
 use crate::lanes::{Kernel, Lanes, Portable};
+use crate::matrix::{MATRIX_ROWS, MatrixKernel};
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::wasm::Simd128;
 #[cfg(target_arch = "x86_64")]
 use crate::x86::{
     avx2::Avx2,
     avx512::Avx512,
-    byte_dot::{Pairs, VexVnni, Vnni},
+    byte_dot::{Matrix, Pairs, VexVnni, Vnni},
 };
 
 /// A set of instructions that the kernels are compiled for; the value proves that they are there.
@@ -38,6 +39,9 @@ pub enum Tier {
     /// The same and VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512<Vnni>),
+    /// The same and AMX for bytes.
+    #[cfg(target_arch = "x86_64")]
+    Amx(Avx512<Matrix>),
     /// 64-bit Arm with NEON.
     #[cfg(target_arch = "aarch64")]
     Neon(Neon<Widening>),
@@ -58,6 +62,7 @@ impl Tier {
         let mut tiers = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
+            tiers.extend(Avx512::<Matrix>::detect().map(Tier::Amx));
             tiers.extend(Avx512::<Vnni>::detect().map(Tier::Avx512Vnni));
             let short = Avx2::<VexVnni>::detect().map(Tier::AvxVnni);
             tiers.extend(short.or_else(|| Avx2::<Vnni>::detect().map(Tier::AvxVnniLong)));
@@ -99,6 +104,8 @@ impl Tier {
             Tier::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Tier::Avx512Vnni(_) => "avx512vnni",
+            #[cfg(target_arch = "x86_64")]
+            Tier::Amx(_) => "amx",
             #[cfg(target_arch = "aarch64")]
             Tier::Neon(_) => "neon",
             #[cfg(target_arch = "aarch64")]
@@ -110,9 +117,31 @@ impl Tier {
         }
     }
 
+    /// Whether products of many rows go through matrix registers.
+    pub(crate) fn has_matrix(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Amx(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Runs `kernel` with this tier's instructions, if it has matrix registers.
+    pub(crate) fn run_matrix<K: MatrixKernel>(self, kernel: K) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Tier::Amx(lanes) => lanes.run_matrix(kernel),
+            _ => drop(kernel),
+        }
+        self.has_matrix()
+    }
+
     /// Rows that a matrix product keeps in registers.
     pub(crate) fn product_rows(self) -> usize {
-        self.run(ProductRows)
+        match self.has_matrix() {
+            true => MATRIX_ROWS[0],
+            false => self.run(ProductRows),
+        }
     }
 
     /// Runs `kernel` with this tier's instructions.
@@ -130,6 +159,8 @@ impl Tier {
             Tier::Avx512(lanes) => lanes.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Tier::Avx512Vnni(lanes) => lanes.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Tier::Amx(lanes) => lanes.run(kernel),
             #[cfg(target_arch = "aarch64")]
             Tier::Neon(lanes) => lanes.run(kernel),
             #[cfg(target_arch = "aarch64")]

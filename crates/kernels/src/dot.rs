@@ -3,11 +3,11 @@
 use crate::activations::GROUP;
 use crate::lanes::Lanes;
 
-/// Repeats a block for `$row` = 0, 1, ... below `$count` (at most 12) as straight code: sums of
+/// Repeats a block for `$row` = 0, 1, ... below `$count` (at most 16) as straight code: sums of
 /// several rows then stay in registers, which a loop of this length does not achieve.
 macro_rules! each_row {
     ($row:ident < $count:ident, $body:block) => {
-        each_row!(@ $row $count $body 0 1 2 3 4 5 6 7 8 9 10 11)
+        each_row!(@ $row $count $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
     };
     (@ $row:ident $count:ident $body:block $($index:literal)*) => {
         $(if $index < $count {

@@ -1,13 +1,13 @@
 //! Entry points of tiers whose instructions must be detected at run time.
 
 /// Gives `$lanes` (a tuple struct around `PhantomData`) its `detect` and `run`. Both come from one
-/// list of features, so what is executed is what was detected.
+/// list of features, so what is executed is what was detected; `where` names what else must hold.
 macro_rules! needs_features {
-    ($lanes:ty, $detected:ident, $($feature:tt)+) => {
+    ($lanes:ty $(where $also:path)?, $detected:ident, $($feature:tt)+) => {
         impl $lanes {
             /// `None` when this CPU (or its operating system) lacks a feature.
             pub fn detect() -> Option<Self> {
-                let there = $($detected!($feature))&&+;
+                let there = $($detected!($feature))&&+ $(&& $also())?;
                 there.then_some(Self(std::marker::PhantomData))
             }
 

@@ -24,6 +24,7 @@ pub mod elementwise;
 mod features;
 pub mod lanes;
 pub mod matmul;
+pub mod matrix;
 pub mod packed;
 pub mod pool;
 pub mod probe;

@@ -6,6 +6,7 @@
 //! the tier, so a row's result does not depend on the rows beside it.
 
 mod forms;
+mod matrix_rows;
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -18,6 +19,7 @@ use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL
 use crate::packed::{Block, Form, PackedMatrix};
 use crate::pool::Pool;
 use forms::{GroupForm, GroupScales};
+use matrix_rows::MatrixRows;
 use phial_tensor::DType;
 
 /// Bytes of weights that a tile may keep in the second-level cache while it walks the rows.
@@ -140,6 +142,10 @@ impl Tile<'_> {
         let mut row = 0;
         while row < self.input.code_rows() {
             let rows = self.input.tile_rows(row);
+            if tier.has_matrix() && rows >= 8 {
+                row += self.matrix::<G>(tier, row, rows);
+                continue;
+            }
             match rows {
                 8 => tier.run(CodeRows::<G, 8>::new(self, row)),
                 4 => tier.run(CodeRows::<G, 4>::new(self, row)),
@@ -148,6 +154,21 @@ impl Tile<'_> {
             }
             row += rows;
         }
+    }
+
+    /// All tiles of `rows` rows from `first` on; gives back how many rows that are.
+    fn matrix<G: GroupForm>(self, tier: Tier, first: usize, rows: usize) -> usize {
+        let mut count = 1;
+        let is_next = |row| row < self.input.code_rows() && self.input.tile_rows(row) == rows;
+        while is_next(first + count * rows) {
+            count += 1;
+        }
+        let tile = self;
+        match rows {
+            16 => tier.run_matrix(MatrixRows::<G, 16> { tile, first, count, form: PhantomData }),
+            _ => tier.run_matrix(MatrixRows::<G, 8> { tile, first, count, form: PhantomData }),
+        };
+        count * rows
     }
 
     fn float<E: ElementForm>(self, tier: Tier) {
@@ -169,6 +190,26 @@ impl Tile<'_> {
         for (r, sums) in sums.iter().enumerate() {
             self.out.store(row + r, self.product.column + first, &sums[..count]);
         }
+    }
+
+    /// Stores sums of rows of codes; of 16 bits, every other row holds what the one before it left
+    /// over.
+    #[inline(always)]
+    fn store_code_rows<const R: usize>(
+        &self,
+        panel: usize,
+        row: usize,
+        sums: &[[f32; PANEL_ROWS]; R],
+    ) {
+        if self.input.code_rows() == self.input.rows() {
+            self.store(panel, row, sums);
+            return;
+        }
+        let mut both = [[0.0_f32; PANEL_ROWS]; R];
+        for (out, pair) in both.iter_mut().zip(sums.chunks_exact(2)) {
+            *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
+        }
+        self.store(panel, row / 2, &both[..R / 2]);
     }
 }
 
@@ -209,7 +250,7 @@ impl<G: GroupForm, const R: usize> Kernel for CodeRows<'_, G, R> {
                 }
             }
             for (panel, sums) in panels.zip(&sums) {
-                self.store(panel, sums);
+                self.tile.store_code_rows(panel, self.row, sums);
             }
         }
     }
@@ -218,21 +259,6 @@ impl<G: GroupForm, const R: usize> Kernel for CodeRows<'_, G, R> {
 impl<'a, G, const R: usize> CodeRows<'a, G, R> {
     fn new(tile: Tile<'a>, row: usize) -> Self {
         Self { tile, row, form: PhantomData }
-    }
-
-    /// Stores sums; of 16 bits, every other row holds what the one before it left over.
-    #[inline(always)]
-    fn store(&self, panel: usize, sums: &[[f32; PANEL_ROWS]; R]) {
-        let input = self.tile.input;
-        if input.code_rows() == input.rows() {
-            self.tile.store(panel, self.row, sums);
-            return;
-        }
-        let mut both = [[0.0_f32; PANEL_ROWS]; R];
-        for (out, pair) in both.iter_mut().zip(sums.chunks_exact(2)) {
-            *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
-        }
-        self.tile.store(panel, self.row / 2, &both[..R / 2]);
     }
 }
 

@@ -30,6 +30,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ),
     ("crates/kernels/src/pool.rs", "lends a caller's closure to threads that outlive the call"),
     ("crates/kernels/src/wasm.rs", "loads and stores"),
+    ("crates/kernels/src/x86/amx.rs", "instructions of AMX, which have no intrinsics yet"),
     ("crates/kernels/src/x86/avx2.rs", "loads, stores, and calls that a CPU token allows"),
     ("crates/kernels/src/x86/avx512.rs", "loads, stores, and calls that a CPU token allows"),
     (

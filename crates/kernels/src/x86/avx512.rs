@@ -7,7 +7,8 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::byte_dot::{ByteDot, Pairs, Vnni};
+use super::amx;
+use super::byte_dot::{ByteDot, Matrix, Pairs, Vnni};
 use crate::features::needs_features;
 use crate::lanes::Lanes;
 
@@ -21,6 +22,11 @@ needs_features!(
 );
 needs_features!(
     Avx512<Vnni>, is_x86_feature_detected,
+    "avx2" "fma" "f16c" "avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512vnni"
+);
+
+needs_features!(
+    Avx512<Matrix> where amx::is_allowed, is_x86_feature_detected,
     "avx2" "fma" "f16c" "avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512vnni"
 );
 

@@ -31,6 +31,10 @@ pub struct Pairs;
 #[derive(Clone, Copy, Debug)]
 pub struct Vnni;
 
+/// VNNI as AVX-512 encodes it, beside matrix registers (AMX).
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix;
+
 /// VNNI as CPUs without AVX-512 encode it.
 #[derive(Clone, Copy, Debug)]
 pub struct VexVnni;
@@ -101,3 +105,4 @@ macro_rules! vnni {
 vnni!(VexVnni, __m256i, _mm256_dpbusd_avx_epi32);
 vnni!(Vnni, __m256i, _mm256_dpbusd_epi32);
 vnni!(Vnni, __m512i, _mm512_dpbusd_epi32);
+vnni!(Matrix, __m512i, _mm512_dpbusd_epi32);

@@ -1,0 +1,231 @@
+//! Products of many rows through matrix registers: the same sums in the same order.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::forms::GroupForm;
+use super::{PREFETCH_BYTES, Tile};
+use crate::activations::{CodeTile, GROUP, RowGroups};
+use crate::dot::each_row;
+use crate::lanes::PANEL_ROWS;
+use crate::matrix::{CodeBlock, MatrixKernel, MatrixLanes};
+use crate::packed::Block;
+
+/// Vectors of codes in a group.
+const VECTORS: usize = 8;
+
+/// Groups of columns whose codes are unpacked together; a multiple of every form's block.
+const CHUNK_GROUPS: usize = 8;
+
+/// Panels that share a chunk of the rows' codes while the nearest cache has it.
+const CHUNK_PANELS: usize = 2;
+
+/// Tiles of rows that share what was unpacked: their sums stay in the cache.
+const TILES_MAX: usize = 16;
+
+/// Sums of a tile of rows with one panel.
+type Sums<const R: usize> = [[f32; PANEL_ROWS]; R];
+
+/// `count` tiles of `R` rows of codes from row `first` on with every panel of a tile of weights.
+pub(super) struct MatrixRows<'a, G, const R: usize> {
+    pub tile: Tile<'a>,
+    pub first: usize,
+    pub count: usize,
+    pub form: PhantomData<G>,
+}
+
+/// A group of columns of a panel, ready to be multiplied.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Unpacked {
+    codes: CodeBlock,
+    /// As [`super::forms::GroupScales`].
+    low: [f32; PANEL_ROWS],
+    high: [f32; PANEL_ROWS],
+    low_minimum: [f32; PANEL_ROWS],
+    high_minimum: [f32; PANEL_ROWS],
+}
+
+impl Unpacked {
+    const NOTHING: Self = Self {
+        codes: [[0; 64]; 8],
+        low: [0.0; PANEL_ROWS],
+        high: [0.0; PANEL_ROWS],
+        low_minimum: [0.0; PANEL_ROWS],
+        high_minimum: [0.0; PANEL_ROWS],
+    };
+}
+
+/// Products of one group, in a place that registers can be stored to.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Products<const R: usize>([[[i32; PANEL_ROWS]; R]; 2]);
+
+type Chunk = [Unpacked; CHUNK_GROUPS];
+
+impl<G: GroupForm, const R: usize> MatrixKernel for MatrixRows<'_, G, R> {
+    #[inline(always)]
+    fn run<M: MatrixLanes>(self, lanes: M) {
+        let end = self.first + self.count * R;
+        for first in (self.first..end).step_by(TILES_MAX * R) {
+            let tiles = first..(first + TILES_MAX * R).min(end);
+            for panel in (self.tile.first..self.tile.end).step_by(CHUNK_PANELS) {
+                let panels = panel..(panel + CHUNK_PANELS).min(self.tile.end);
+                self.panels(lanes, panels, tiles.clone());
+            }
+        }
+    }
+}
+
+impl<G: GroupForm, const R: usize> MatrixRows<'_, G, R> {
+    /// Some panels with the tiles of rows that begin at every `R`th of `rows`.
+    #[inline(always)]
+    fn panels<M: MatrixLanes>(&self, lanes: M, panels: Range<usize>, rows: Range<usize>) {
+        let Tile { product, input, .. } = self.tile;
+        let groups = input.columns() / GROUP;
+        let mut chunks = [[Unpacked::NOTHING; CHUNK_GROUPS]; CHUNK_PANELS];
+        let mut sums = [[[[0.0_f32; PANEL_ROWS]; R]; CHUNK_PANELS]; TILES_MAX];
+        for start in (0..groups).step_by(CHUNK_GROUPS) {
+            let part = start..(start + CHUNK_GROUPS).min(groups);
+            for (panel, chunk) in panels.clone().zip(&mut chunks) {
+                let bytes = product.weights.panel(panel);
+                unpack::<M, G>(lanes, bytes, part.clone(), rows.start == 0, chunk);
+            }
+            for (row, sums) in rows.clone().step_by(R).zip(&mut sums) {
+                let codes = input.code_tile::<R>(row).part(part.clone());
+                let next = if row + R < rows.end { row + R } else { row };
+                let next = input.code_tile::<R>(next).part(part.clone());
+                for (index, (chunk, sums)) in chunks[..panels.len()].iter().zip(sums).enumerate() {
+                    let ahead = (index == 0).then_some(next.codes);
+                    add_chunk::<M, G, R>(lanes, &chunk[..part.len()], codes, ahead, sums);
+                }
+            }
+        }
+        for (row, sums) in rows.step_by(R).zip(&sums) {
+            for (panel, sums) in panels.clone().zip(sums) {
+                self.tile.store_code_rows(panel, row, sums);
+            }
+        }
+    }
+}
+
+/// Unpacks groups `groups` of a panel.
+#[inline(always)]
+fn unpack<M: MatrixLanes, G: GroupForm>(
+    lanes: M,
+    panel: &[u8],
+    groups: Range<usize>,
+    ahead: bool,
+    chunk: &mut Chunk,
+) {
+    let Block { groups: per_block, scale_bytes, code_bytes } = G::BLOCK;
+    let zero = if G::WIDE { 128 } else { G::ZERO as u8 };
+    let bytes = G::BLOCK.bytes();
+    let blocks = panel[groups.start / per_block * bytes..].chunks_exact(bytes);
+    for (block, chunk) in blocks.zip(chunk[..groups.len()].chunks_mut(per_block)) {
+        let (scales, codes) = block.split_at(scale_bytes);
+        let block_scales = G::block_scales(lanes, scales, 0);
+        for (group, out) in chunk.iter_mut().enumerate() {
+            let codes = &codes[group * code_bytes..][..code_bytes];
+            if ahead {
+                for line in (0..code_bytes + scale_bytes / per_block).step_by(64) {
+                    lanes.prefetch(codes, PREFETCH_BYTES + line);
+                }
+            }
+            each_row!(vector < VECTORS, {
+                let code = G::code(lanes, codes, vector, 0);
+                lanes.store_codes(code, zero, &mut out.codes[vector]);
+            });
+            let weight = G::scales(lanes, scales, block_scales, group, 0);
+            lanes.store(weight.low, &mut out.low);
+            if G::SPLIT {
+                lanes.store(weight.high, &mut out.high);
+            }
+            if G::MINIMUM {
+                lanes.store(weight.low_minimum, &mut out.low_minimum);
+                lanes.store(weight.high_minimum, &mut out.high_minimum);
+            }
+        }
+    }
+}
+
+/// Adds the products of some groups of `R` rows. The products of the next group are on their way
+/// while those of one are added.
+#[inline(always)]
+fn add_chunk<M: MatrixLanes, G: GroupForm, const R: usize>(
+    lanes: M,
+    chunk: &[Unpacked],
+    rows: CodeTile<'_, R>,
+    ahead: Option<&[[[i8; GROUP]; R]]>,
+    out: &mut Sums<R>,
+) {
+    let mut sums = [lanes.splat(0.0); R];
+    each_row!(r < R, {
+        sums[r] = lanes.load(&out[r]);
+    });
+    let mut products = [Products([[[0; PANEL_ROWS]; R]; 2]); 2];
+    multiply::<M, G, R>(lanes, &chunk[0], rows.group(0), &mut products[0]);
+    for (group, weight) in chunk.iter().enumerate() {
+        if let Some(ahead) = ahead {
+            for pair in ahead[group].as_chunks::<2>().0 {
+                lanes.prefetch_codes(pair.as_flattened());
+            }
+        }
+        if let Some(next) = chunk.get(group + 1) {
+            let place = &mut products[(group + 1) % 2];
+            multiply::<M, G, R>(lanes, next, rows.group(group + 1), place);
+        }
+        add_group::<M, G, R>(lanes, weight, &rows.group(group), &products[group % 2], &mut sums);
+    }
+    each_row!(r < R, {
+        lanes.store(sums[r], &mut out[r]);
+    });
+}
+
+#[inline(always)]
+fn multiply<M: MatrixLanes, G: GroupForm, const R: usize>(
+    lanes: M,
+    weight: &Unpacked,
+    rows: RowGroups<'_, R>,
+    out: &mut Products<R>,
+) {
+    if G::SPLIT {
+        lanes.multiply_halves(&weight.codes, rows.codes, &mut out.0);
+    } else {
+        lanes.multiply(&weight.codes, rows.codes, &mut out.0[0]);
+    }
+}
+
+/// Adds the products of one group: the additions of `super::add_group`, in its order.
+#[inline(always)]
+fn add_group<M: MatrixLanes, G: GroupForm, const R: usize>(
+    lanes: M,
+    weight: &Unpacked,
+    rows: &RowGroups<'_, R>,
+    Products([low, high]): &Products<R>,
+    sums: &mut [M::F; R],
+) {
+    let low_scale = lanes.load(&weight.low);
+    let high_scale = lanes.load(&weight.high);
+    let low_minimum = lanes.load(&weight.low_minimum);
+    let high_minimum = lanes.load(&weight.high_minimum);
+    each_row!(r < R, {
+        let scale = rows.scales[r];
+        let dot = lanes.to_float(lanes.load_int(&low[r]));
+        if G::SPLIT {
+            let both = lanes.mul(dot, low_scale);
+            let both = lanes.fma(lanes.to_float(lanes.load_int(&high[r])), high_scale, both);
+            sums[r] = lanes.fma(both, lanes.splat(scale), sums[r]);
+        } else {
+            let dot = lanes.mul(dot, lanes.splat(scale));
+            sums[r] = lanes.fma(dot, low_scale, sums[r]);
+        }
+        if G::MINIMUM && G::SPLIT {
+            let [low_sum, high_sum] = rows.sums[r].map(|sum| sum as f32);
+            sums[r] = lanes.fma(low_minimum, lanes.splat(scale * low_sum), sums[r]);
+            sums[r] = lanes.fma(high_minimum, lanes.splat(scale * high_sum), sums[r]);
+        } else if G::MINIMUM {
+            sums[r] = lanes.fma(low_minimum, lanes.splat(rows.offsets[r]), sums[r]);
+        }
+    });
+}

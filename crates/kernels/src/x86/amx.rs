@@ -1,0 +1,170 @@
+//! AMX: registers that hold a block of codes, beside AVX-512 with VNNI.
+
+// The instructions have no stable intrinsics, so they are written in assembly. They are executed
+// only where an `Avx512<Matrix>` exists, which is made where the CPU has them and the system allows
+// them, and between loading and releasing the registers' shapes in `run_matrix`.
+#![allow(unsafe_code)]
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use super::avx512::Avx512;
+use super::byte_dot::Matrix;
+use crate::activations::GROUP;
+use crate::lanes::PANEL_ROWS;
+use crate::matrix::{CodeBlock, MatrixKernel, MatrixLanes};
+
+/// Bytes of a vector of codes and of a row of sums.
+const VECTOR: usize = 64;
+
+/// Whether the CPU has AMX for bytes and the system lets this process use it. Asking is what makes
+/// Linux allow it (Documentation/arch/x86/xstate.rst); other systems are not asked.
+pub fn is_allowed() -> bool {
+    const HAS_TILES: u32 = 1 << 24;
+    const HAS_BYTES: u32 = 1 << 25;
+    let has = __cpuid_count(7, 0).edx & (HAS_TILES | HAS_BYTES) == HAS_TILES | HAS_BYTES;
+    has && ask_linux()
+}
+
+#[cfg(target_os = "linux")]
+fn ask_linux() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const REQUEST_PERMISSION: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    let mut result = ARCH_PRCTL;
+    // SAFETY: a system call that reads and writes no memory of this process.
+    unsafe {
+        asm!(
+            "syscall",
+            inout("rax") result,
+            in("rdi") REQUEST_PERMISSION,
+            in("rsi") TILE_DATA,
+            out("rcx") _,
+            out("r11") _,
+            options(nostack, nomem),
+        );
+    }
+    result == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_linux() -> bool {
+    false
+}
+
+/// What `ldtilecfg` reads.
+#[repr(C, align(64))]
+struct Shapes {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    row_bytes: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// Registers: 0 sums of 16 rows, 1 their 32 columns, 2 a block of codes; 3 sums of 8 rows, 4 their
+/// 32 columns; and for 16 columns: 5 half a block of codes, 6 columns of 16 rows, 7 those of 8.
+static SHAPES: Shapes = Shapes {
+    palette: 1,
+    start_row: 0,
+    reserved: [0; 14],
+    row_bytes: [64, 32, 64, 64, 32, 64, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 8, 8, 8, 4, 16, 8, 0, 0, 0, 0, 0, 0, 0, 0],
+};
+
+impl Avx512<Matrix> {
+    /// Runs `kernel` with these instructions.
+    pub fn run_matrix<K: MatrixKernel>(self, kernel: K) {
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        fn run<K: MatrixKernel>(lanes: Avx512<Matrix>, kernel: K) {
+            // SAFETY: AMX is there; the shapes are valid for palette 1. No other code of this
+            // program uses the registers, and a panic on the way leaves them loaded, which harms
+            // nobody: the next run loads them anew.
+            unsafe {
+                asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly));
+                kernel.run(lanes);
+                asm!("tilerelease", options(nostack, nomem));
+            }
+        }
+        // SAFETY: `self` proves that the features were detected.
+        unsafe { run(self, kernel) }
+    }
+}
+
+/// `sums = rows * codes` for registers that [`SHAPES`] gives fitting shapes.
+macro_rules! multiply {
+    ($sums:literal, $rows:literal, $codes:literal; $from:expr, $block:expr, $out:expr) => {
+        asm!(
+            concat!("tileloadd tmm", $rows, ", [{rows} + {narrow}]"),
+            concat!("tileloadd tmm", $codes, ", [{codes} + {wide}]"),
+            concat!("tilezero tmm", $sums),
+            concat!("tdpbssd tmm", $sums, ", tmm", $rows, ", tmm", $codes),
+            concat!("tilestored [{out} + {wide}], tmm", $sums),
+            rows = in(reg) $from,
+            codes = in(reg) $block,
+            out = in(reg) $out,
+            narrow = in(reg) GROUP,
+            wide = in(reg) VECTOR,
+            options(nostack, preserves_flags),
+        )
+    };
+}
+
+// SAFETY of every block below: an `Avx512<Matrix>` proves the features; the registers read and
+// write as many rows as the arrays have: `R` is 16 or 8, which is asserted.
+impl MatrixLanes for Avx512<Matrix> {
+    #[inline(always)]
+    fn prefetch_codes(self, codes: &[i8]) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_codes(self, codes: Self::B, zero: u8, out: &mut [i8; 4 * PANEL_ROWS]) {
+        unsafe {
+            let codes = _mm512_sub_epi8(codes, _mm512_set1_epi8(zero as i8));
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), codes);
+        }
+    }
+    #[inline(always)]
+    fn load_int(self, values: &[i32; PANEL_ROWS]) -> Self::I {
+        unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn multiply<const R: usize>(
+        self,
+        codes: &CodeBlock,
+        rows: &[[i8; GROUP]; R],
+        out: &mut [[i32; PANEL_ROWS]; R],
+    ) {
+        const { assert!(R == 16 || R == 8) };
+        let (codes, rows, out) = (codes.as_ptr(), rows.as_ptr(), out.as_mut_ptr());
+        unsafe {
+            if R == 16 {
+                multiply!("0", "1", "2"; rows, codes, out);
+            } else {
+                multiply!("3", "4", "2"; rows, codes, out);
+            }
+        }
+    }
+    #[inline(always)]
+    fn multiply_halves<const R: usize>(
+        self,
+        codes: &CodeBlock,
+        rows: &[[i8; GROUP]; R],
+        out: &mut [[[i32; PANEL_ROWS]; R]; 2],
+    ) {
+        const { assert!(R == 16 || R == 8) };
+        for (half, out) in out.iter_mut().enumerate() {
+            let codes = codes[4 * half..].as_ptr();
+            // Rows stay `GROUP` bytes apart: only the first one begins elsewhere.
+            let rows = rows.as_flattened()[GROUP / 2 * half..].as_ptr();
+            let out = out.as_mut_ptr();
+            unsafe {
+                if R == 16 {
+                    multiply!("0", "6", "5"; rows, codes, out);
+                } else {
+                    multiply!("3", "7", "5"; rows, codes, out);
+                }
+            }
+        }
+    }
+}
