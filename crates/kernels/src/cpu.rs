@@ -139,7 +139,7 @@ impl Tier {
     /// Rows that a matrix product keeps in registers.
     pub(crate) fn product_rows(self) -> usize {
         match self.has_matrix() {
-            true => MATRIX_ROWS[0],
+            true => MATRIX_ROWS,
             false => self.run(ProductRows),
         }
     }

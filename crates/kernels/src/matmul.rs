@@ -16,6 +16,7 @@ use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
 use crate::dot::{each_row, four_codes};
 use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL_ROWS};
+use crate::matrix::MATRIX_ROWS;
 use crate::packed::{Block, Form, PackedMatrix};
 use crate::pool::Pool;
 use forms::{GroupForm, GroupScales};
@@ -142,8 +143,8 @@ impl Tile<'_> {
         let mut row = 0;
         while row < self.input.code_rows() {
             let rows = self.input.tile_rows(row);
-            if tier.has_matrix() && rows >= 8 {
-                row += self.matrix::<G>(tier, row, rows);
+            if rows == MATRIX_ROWS {
+                row += self.matrix::<G>(tier, row);
                 continue;
             }
             match rows {
@@ -156,19 +157,11 @@ impl Tile<'_> {
         }
     }
 
-    /// All tiles of `rows` rows from `first` on; gives back how many rows that are.
-    fn matrix<G: GroupForm>(self, tier: Tier, first: usize, rows: usize) -> usize {
-        let mut count = 1;
-        let is_next = |row| row < self.input.code_rows() && self.input.tile_rows(row) == rows;
-        while is_next(first + count * rows) {
-            count += 1;
-        }
-        let tile = self;
-        match rows {
-            16 => tier.run_matrix(MatrixRows::<G, 16> { tile, first, count, form: PhantomData }),
-            _ => tier.run_matrix(MatrixRows::<G, 8> { tile, first, count, form: PhantomData }),
-        };
-        count * rows
+    /// All whole tiles of matrix registers from row `first` on; gives back how many rows they have.
+    fn matrix<G: GroupForm>(self, tier: Tier, first: usize) -> usize {
+        let count = (self.input.code_rows() - first) / MATRIX_ROWS;
+        tier.run_matrix(MatrixRows::<G> { tile: self, first, count, form: PhantomData });
+        count * MATRIX_ROWS
     }
 
     fn float<E: ElementForm>(self, tier: Tier) {

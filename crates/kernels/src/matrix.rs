@@ -7,8 +7,15 @@ use crate::lanes::{Lanes, PANEL_ROWS, Portable};
 /// `4j..4j + 4` of row `r`, as in a panel of packed weights.
 pub type CodeBlock = [[i8; 4 * PANEL_ROWS]; 8];
 
-/// Rows of activations that a matrix register takes, most first.
-pub const MATRIX_ROWS: [usize; 2] = [16, 8];
+/// 32 columns of as many rows of activations as a register takes.
+pub type RowBlock = [[i8; GROUP]; MATRIX_ROWS];
+
+/// Sums of each of those rows with each of 16 weight rows.
+pub type SumBlock = [[i32; PANEL_ROWS]; MATRIX_ROWS];
+
+/// Rows of activations that a matrix register takes. Fewer are left to vectors, which are quicker
+/// where codes are not unpacked for several tiles of rows.
+pub const MATRIX_ROWS: usize = 16;
 
 /// Work that is written once and run on any tier with matrix registers.
 pub trait MatrixKernel {
@@ -25,21 +32,10 @@ pub trait MatrixLanes: Lanes {
     fn store_codes(self, codes: Self::B, zero: u8, out: &mut [i8; 4 * PANEL_ROWS]);
     /// Reads 16 values.
     fn load_int(self, values: &[i32; PANEL_ROWS]) -> Self::I;
-    /// `out[r][lane]`: the dot product of `rows[r]` and weight row `lane`. `R` is one of
-    /// [`MATRIX_ROWS`].
-    fn multiply<const R: usize>(
-        self,
-        codes: &CodeBlock,
-        rows: &[[i8; GROUP]; R],
-        out: &mut [[i32; PANEL_ROWS]; R],
-    );
+    /// `out[r][lane]`: the dot product of `rows[r]` and weight row `lane`.
+    fn multiply(self, codes: &CodeBlock, rows: &RowBlock, out: &mut SumBlock);
     /// As [`MatrixLanes::multiply`], of the first 16 columns and of the others.
-    fn multiply_halves<const R: usize>(
-        self,
-        codes: &CodeBlock,
-        rows: &[[i8; GROUP]; R],
-        out: &mut [[[i32; PANEL_ROWS]; R]; 2],
-    );
+    fn multiply_halves(self, codes: &CodeBlock, rows: &RowBlock, out: &mut [SumBlock; 2]);
 }
 
 impl MatrixLanes for Portable {
@@ -52,31 +48,17 @@ impl MatrixLanes for Portable {
         *values
     }
     #[inline(always)]
-    fn multiply<const R: usize>(
-        self,
-        codes: &CodeBlock,
-        rows: &[[i8; GROUP]; R],
-        out: &mut [[i32; PANEL_ROWS]; R],
-    ) {
+    fn multiply(self, codes: &CodeBlock, rows: &RowBlock, out: &mut SumBlock) {
         *out = products(codes, rows, 0..GROUP);
     }
     #[inline(always)]
-    fn multiply_halves<const R: usize>(
-        self,
-        codes: &CodeBlock,
-        rows: &[[i8; GROUP]; R],
-        out: &mut [[[i32; PANEL_ROWS]; R]; 2],
-    ) {
+    fn multiply_halves(self, codes: &CodeBlock, rows: &RowBlock, out: &mut [SumBlock; 2]) {
         *out = [products(codes, rows, 0..GROUP / 2), products(codes, rows, GROUP / 2..GROUP)];
     }
 }
 
 /// The plain sums.
-fn products<const R: usize>(
-    codes: &CodeBlock,
-    rows: &[[i8; GROUP]; R],
-    columns: std::ops::Range<usize>,
-) -> [[i32; PANEL_ROWS]; R] {
+fn products(codes: &CodeBlock, rows: &RowBlock, columns: std::ops::Range<usize>) -> SumBlock {
     rows.map(|row| {
         std::array::from_fn(|lane| {
             let product = |column: usize| {
@@ -95,15 +77,15 @@ mod tests {
 
     /// Every product of one block, as one line of numbers.
     #[derive(Clone, Copy)]
-    struct Block<'a, const R: usize> {
+    struct Block<'a> {
         bytes: &'a [u8; 512],
         zero: u8,
-        rows: &'a [[i8; GROUP]; R],
+        rows: &'a RowBlock,
     }
 
-    struct Told<'a, 'b, const R: usize>(Block<'a, R>, &'b mut Vec<i32>);
+    struct Told<'a, 'b>(Block<'a>, &'b mut Vec<i32>);
 
-    impl<const R: usize> MatrixKernel for Told<'_, '_, R> {
+    impl MatrixKernel for Told<'_, '_> {
         #[inline(always)]
         fn run<M: MatrixLanes>(self, lanes: M) {
             let Block { bytes, zero, rows } = self.0;
@@ -111,7 +93,7 @@ mod tests {
             for (out, vector) in codes.iter_mut().zip(bytes.chunks_exact(64)) {
                 lanes.store_codes(lanes.load_bytes(vector), zero, out);
             }
-            let mut whole = [[0; PANEL_ROWS]; R];
+            let mut whole = [[0; PANEL_ROWS]; MATRIX_ROWS];
             let mut halves = [whole; 2];
             lanes.multiply(&codes, rows, &mut whole);
             lanes.multiply_halves(&codes, rows, &mut halves);
@@ -124,30 +106,25 @@ mod tests {
         }
     }
 
-    fn agrees<const R: usize>() {
+    #[test]
+    fn matrix_registers_multiply_as_plain_sums_do() {
         for seed in 0..50_u32 {
             let noise = |index: u32| (index.wrapping_add(seed).wrapping_mul(2_654_435_761)) >> 24;
             let bytes = std::array::from_fn(|i| noise(i as u32) as u8);
             let row = |r: usize| std::array::from_fn(|c| noise((r * 32 + c) as u32 + 999) as i8);
             let rows = std::array::from_fn(row);
             for zero in [0, 8, 32, 128] {
-                let block = Block::<R> { bytes: &bytes, zero, rows: &rows };
+                let block = Block { bytes: &bytes, zero, rows: &rows };
                 let (mut expected, mut got) = (Vec::new(), Vec::new());
                 Told(block, &mut expected).run(Portable);
-                assert_eq!(expected.len(), 3 * R * PANEL_ROWS);
+                assert_eq!(expected.len(), 3 * MATRIX_ROWS * PANEL_ROWS);
                 for tier in Tier::available() {
                     got.clear();
                     if tier.run_matrix(Told(block, &mut got)) {
-                        assert_eq!(got, expected, "{tier}, {R} rows");
+                        assert_eq!(got, expected, "{tier}");
                     }
                 }
             }
         }
-    }
-
-    #[test]
-    fn matrix_registers_multiply_as_plain_sums_do() {
-        agrees::<16>();
-        agrees::<8>();
     }
 }

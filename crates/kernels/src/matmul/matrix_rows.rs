@@ -8,7 +8,7 @@ use super::{PREFETCH_BYTES, Tile};
 use crate::activations::{CodeTile, GROUP, RowGroups};
 use crate::dot::each_row;
 use crate::lanes::PANEL_ROWS;
-use crate::matrix::{CodeBlock, MatrixKernel, MatrixLanes};
+use crate::matrix::{CodeBlock, MATRIX_ROWS as R, MatrixKernel, MatrixLanes};
 use crate::packed::Block;
 
 /// Vectors of codes in a group.
@@ -23,11 +23,17 @@ const CHUNK_PANELS: usize = 2;
 /// Tiles of rows that share what was unpacked: their sums stay in the cache.
 const TILES_MAX: usize = 16;
 
-/// Sums of a tile of rows with one panel.
-type Sums<const R: usize> = [[f32; PANEL_ROWS]; R];
+/// Groups whose products are on their way while those of one are added.
+const AHEAD: usize = 2;
 
-/// `count` tiles of `R` rows of codes from row `first` on with every panel of a tile of weights.
-pub(super) struct MatrixRows<'a, G, const R: usize> {
+/// Where products wait, by turns.
+const PLACES: usize = 4;
+
+/// Sums of a tile of rows with one panel.
+type Sums = [[f32; PANEL_ROWS]; R];
+
+/// `count` tiles of [`R`] rows of codes from row `first` on with every panel of a tile of weights.
+pub(super) struct MatrixRows<'a, G> {
     pub tile: Tile<'a>,
     pub first: usize,
     pub count: usize,
@@ -59,11 +65,11 @@ impl Unpacked {
 /// Products of one group, in a place that registers can be stored to.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Products<const R: usize>([[[i32; PANEL_ROWS]; R]; 2]);
+struct Products([[[i32; PANEL_ROWS]; R]; 2]);
 
 type Chunk = [Unpacked; CHUNK_GROUPS];
 
-impl<G: GroupForm, const R: usize> MatrixKernel for MatrixRows<'_, G, R> {
+impl<G: GroupForm> MatrixKernel for MatrixRows<'_, G> {
     #[inline(always)]
     fn run<M: MatrixLanes>(self, lanes: M) {
         let end = self.first + self.count * R;
@@ -77,7 +83,7 @@ impl<G: GroupForm, const R: usize> MatrixKernel for MatrixRows<'_, G, R> {
     }
 }
 
-impl<G: GroupForm, const R: usize> MatrixRows<'_, G, R> {
+impl<G: GroupForm> MatrixRows<'_, G> {
     /// Some panels with the tiles of rows that begin at every `R`th of `rows`.
     #[inline(always)]
     fn panels<M: MatrixLanes>(&self, lanes: M, panels: Range<usize>, rows: Range<usize>) {
@@ -85,6 +91,7 @@ impl<G: GroupForm, const R: usize> MatrixRows<'_, G, R> {
         let groups = input.columns() / GROUP;
         let mut chunks = [[Unpacked::NOTHING; CHUNK_GROUPS]; CHUNK_PANELS];
         let mut sums = [[[[0.0_f32; PANEL_ROWS]; R]; CHUNK_PANELS]; TILES_MAX];
+        let mut products = [Products([[[0; PANEL_ROWS]; R]; 2]); PLACES];
         for start in (0..groups).step_by(CHUNK_GROUPS) {
             let part = start..(start + CHUNK_GROUPS).min(groups);
             for (panel, chunk) in panels.clone().zip(&mut chunks) {
@@ -97,7 +104,8 @@ impl<G: GroupForm, const R: usize> MatrixRows<'_, G, R> {
                 let next = input.code_tile::<R>(next).part(part.clone());
                 for (index, (chunk, sums)) in chunks[..panels.len()].iter().zip(sums).enumerate() {
                     let ahead = (index == 0).then_some(next.codes);
-                    add_chunk::<M, G, R>(lanes, &chunk[..part.len()], codes, ahead, sums);
+                    let chunk = &chunk[..part.len()];
+                    add_chunk::<M, G>(lanes, chunk, codes, ahead, &mut products, sums);
                 }
             }
         }
@@ -152,30 +160,33 @@ fn unpack<M: MatrixLanes, G: GroupForm>(
 /// Adds the products of some groups of `R` rows. The products of the next group are on their way
 /// while those of one are added.
 #[inline(always)]
-fn add_chunk<M: MatrixLanes, G: GroupForm, const R: usize>(
+fn add_chunk<M: MatrixLanes, G: GroupForm>(
     lanes: M,
     chunk: &[Unpacked],
     rows: CodeTile<'_, R>,
     ahead: Option<&[[[i8; GROUP]; R]]>,
-    out: &mut Sums<R>,
+    products: &mut [Products; PLACES],
+    out: &mut Sums,
 ) {
     let mut sums = [lanes.splat(0.0); R];
     each_row!(r < R, {
         sums[r] = lanes.load(&out[r]);
     });
-    let mut products = [Products([[[0; PANEL_ROWS]; R]; 2]); 2];
-    multiply::<M, G, R>(lanes, &chunk[0], rows.group(0), &mut products[0]);
+    for (group, weight) in chunk.iter().enumerate().take(AHEAD) {
+        multiply::<M, G>(lanes, weight, &rows.group(group), &mut products[group]);
+    }
     for (group, weight) in chunk.iter().enumerate() {
         if let Some(ahead) = ahead {
             for pair in ahead[group].as_chunks::<2>().0 {
                 lanes.prefetch_codes(pair.as_flattened());
             }
         }
-        if let Some(next) = chunk.get(group + 1) {
-            let place = &mut products[(group + 1) % 2];
-            multiply::<M, G, R>(lanes, next, rows.group(group + 1), place);
+        if let Some(next) = chunk.get(group + AHEAD) {
+            let place = &mut products[(group + AHEAD) % PLACES];
+            multiply::<M, G>(lanes, next, &rows.group(group + AHEAD), place);
         }
-        add_group::<M, G, R>(lanes, weight, &rows.group(group), &products[group % 2], &mut sums);
+        let products = &products[group % PLACES];
+        add_group::<M, G>(lanes, weight, &rows.group(group), products, &mut sums);
     }
     each_row!(r < R, {
         lanes.store(sums[r], &mut out[r]);
@@ -183,11 +194,11 @@ fn add_chunk<M: MatrixLanes, G: GroupForm, const R: usize>(
 }
 
 #[inline(always)]
-fn multiply<M: MatrixLanes, G: GroupForm, const R: usize>(
+fn multiply<M: MatrixLanes, G: GroupForm>(
     lanes: M,
     weight: &Unpacked,
-    rows: RowGroups<'_, R>,
-    out: &mut Products<R>,
+    rows: &RowGroups<'_, R>,
+    out: &mut Products,
 ) {
     if G::SPLIT {
         lanes.multiply_halves(&weight.codes, rows.codes, &mut out.0);
@@ -198,11 +209,11 @@ fn multiply<M: MatrixLanes, G: GroupForm, const R: usize>(
 
 /// Adds the products of one group: the additions of `super::add_group`, in its order.
 #[inline(always)]
-fn add_group<M: MatrixLanes, G: GroupForm, const R: usize>(
+fn add_group<M: MatrixLanes, G: GroupForm>(
     lanes: M,
     weight: &Unpacked,
     rows: &RowGroups<'_, R>,
-    Products([low, high]): &Products<R>,
+    Products([low, high]): &Products,
     sums: &mut [M::F; R],
 ) {
     let low_scale = lanes.load(&weight.low);

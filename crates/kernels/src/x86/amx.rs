@@ -12,7 +12,7 @@ use super::avx512::Avx512;
 use super::byte_dot::Matrix;
 use crate::activations::GROUP;
 use crate::lanes::PANEL_ROWS;
-use crate::matrix::{CodeBlock, MatrixKernel, MatrixLanes};
+use crate::matrix::{CodeBlock, MatrixKernel, MatrixLanes, RowBlock, SumBlock};
 
 /// Bytes of a vector of codes and of a row of sums.
 const VECTOR: usize = 64;
@@ -62,14 +62,14 @@ struct Shapes {
     rows: [u8; 16],
 }
 
-/// Registers: 0 sums of 16 rows, 1 their 32 columns, 2 a block of codes; 3 sums of 8 rows, 4 their
-/// 32 columns; and for 16 columns: 5 half a block of codes, 6 columns of 16 rows, 7 those of 8.
+/// Registers: 0 sums, 1 rows of 32 columns, 2 a block of codes; and for halves of a group: 3 rows of
+/// 16 columns, 4 half a block of codes. The CPU renames them: one of each is enough.
 static SHAPES: Shapes = Shapes {
     palette: 1,
     start_row: 0,
     reserved: [0; 14],
-    row_bytes: [64, 32, 64, 64, 32, 64, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 8, 8, 8, 4, 16, 8, 0, 0, 0, 0, 0, 0, 0, 0],
+    row_bytes: [64, 32, 64, 16, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 8, 16, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
 impl Avx512<Matrix> {
@@ -110,8 +110,8 @@ macro_rules! multiply {
     };
 }
 
-// SAFETY of every block below: an `Avx512<Matrix>` proves the features; the registers read and
-// write as many rows as the arrays have: `R` is 16 or 8, which is asserted.
+// SAFETY of every block below: an `Avx512<Matrix>` proves the features; the registers' shapes, which
+// `run_matrix` has loaded, are those of the arrays.
 impl MatrixLanes for Avx512<Matrix> {
     #[inline(always)]
     fn prefetch_codes(self, codes: &[i8]) {
@@ -129,42 +129,18 @@ impl MatrixLanes for Avx512<Matrix> {
         unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
     }
     #[inline(always)]
-    fn multiply<const R: usize>(
-        self,
-        codes: &CodeBlock,
-        rows: &[[i8; GROUP]; R],
-        out: &mut [[i32; PANEL_ROWS]; R],
-    ) {
-        const { assert!(R == 16 || R == 8) };
+    fn multiply(self, codes: &CodeBlock, rows: &RowBlock, out: &mut SumBlock) {
         let (codes, rows, out) = (codes.as_ptr(), rows.as_ptr(), out.as_mut_ptr());
-        unsafe {
-            if R == 16 {
-                multiply!("0", "1", "2"; rows, codes, out);
-            } else {
-                multiply!("3", "4", "2"; rows, codes, out);
-            }
-        }
+        unsafe { multiply!("0", "1", "2"; rows, codes, out) }
     }
     #[inline(always)]
-    fn multiply_halves<const R: usize>(
-        self,
-        codes: &CodeBlock,
-        rows: &[[i8; GROUP]; R],
-        out: &mut [[[i32; PANEL_ROWS]; R]; 2],
-    ) {
-        const { assert!(R == 16 || R == 8) };
+    fn multiply_halves(self, codes: &CodeBlock, rows: &RowBlock, out: &mut [SumBlock; 2]) {
         for (half, out) in out.iter_mut().enumerate() {
             let codes = codes[4 * half..].as_ptr();
             // Rows stay `GROUP` bytes apart: only the first one begins elsewhere.
             let rows = rows.as_flattened()[GROUP / 2 * half..].as_ptr();
             let out = out.as_mut_ptr();
-            unsafe {
-                if R == 16 {
-                    multiply!("0", "6", "5"; rows, codes, out);
-                } else {
-                    multiply!("3", "7", "5"; rows, codes, out);
-                }
-            }
+            unsafe { multiply!("0", "3", "4"; rows, codes, out) }
         }
     }
 }
