@@ -9,6 +9,10 @@ use anyhow::{Context, Result};
 use crate::process;
 use crate::workspace::Workspace;
 
+/// For what is built from source: GCC 12 takes the shapes of AMX registers for a value that nobody
+/// reads and leaves out most of it, so that llama.cpp crashes where a CPU has them.
+const COMPILER_FLAGS: &str = "-fno-tree-dse -fno-dse";
+
 /// The interpreter of the environment `name` with the packages of `requirements` (a file of the
 /// workspace) and what they need. Made anew when that file has changed.
 pub fn environment(workspace: &Workspace, name: &str, requirements: &str) -> Result<PathBuf> {
@@ -38,6 +42,7 @@ fn make(
     process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(options);
+    pip.env("CFLAGS", COMPILER_FLAGS).env("CXXFLAGS", COMPILER_FLAGS);
     process::run(pip.arg("--requirement").arg(workspace.root.join(Path::new(requirements))))?;
     fs::write(&stamp, wanted)?;
     Ok(python)

@@ -17,7 +17,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 use thiserror::Error;
 
-pub(crate) use script::{List, Script};
+pub(crate) use script::{Field, List, Script, fields};
 pub(crate) use value::{Columns, Row, Value, values};
 
 /// Why the database did not do what it was asked. One line for the operator; clients never read it.

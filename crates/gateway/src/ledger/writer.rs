@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use phial_openai::metering::TokenCounts;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,7 +15,9 @@ use super::journal::Journal;
 use super::open_request::{Finish, OpenRequest, Order, Reservation, ReserveOrder, Settlement};
 use super::{recovery, statements};
 use crate::clock::unix_millis;
-use crate::storage::{Columns, Database, List, Row, StorageError, Transaction, values};
+use crate::storage::{
+    Columns, Database, Field, List, Row, StorageError, Transaction, fields, values,
+};
 
 /// Orders of one transaction at most.
 const BATCH_MAX: usize = 512;
@@ -144,20 +146,21 @@ impl Writer {
             let reserved = reserves.iter().map(|order| id(&order.reservation));
             let settled = settlements.iter().map(|settlement| id(&settlement.reservation));
             let all: BTreeSet<i64> = reserved.chain(settled).collect();
-            all.into_iter().map(Json::from).collect()
+            list(all)
         };
-        let ended = settlements.iter().map(|s| json!(s.reservation.request)).collect();
-        let lists = vec![ids(|reservation| reservation.user), ids(|r| r.key), ended];
+        let ended = list(settlements.iter().map(|s| s.reservation.request.as_str()))?;
+        let lists = vec![ids(|reservation| reservation.user)?, ids(|r| r.key)?, ended];
         let (mut transaction, found) = self.database.begin_with(&statements::BEGIN, lists).await?;
         let Ok([users, keys, ended]) = <[Vec<Row>; 3]>::try_from(found) else {
             return Err(StorageError::Shape("too few answers"));
         };
         let mut batch = Batch::read(users, keys)?;
         self.settle(&mut batch, &mut *transaction, settlements, ended).await?;
-        let outcomes = reserves.iter().map(|order| batch.reserve(order, &self.node)).collect();
+        let outcomes = reserves.iter().map(|order| batch.reserve(order, &self.node));
+        let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
         match batch.rows.is_empty() {
             true => transaction.commit().await?,
-            false => transaction.commit_with(&statements::COMMIT, batch.lists()).await?,
+            false => transaction.commit_with(&statements::COMMIT, batch.lists()?).await?,
         }
         Ok(outcomes)
     }
@@ -175,7 +178,9 @@ impl Writer {
         let (own, late): (Vec<_>, Vec<_>) =
             settlements.iter().partition(|s| ended.contains(&s.reservation.request));
         // Whoever comes second finds nothing to settle: no request is paid for twice.
-        own.into_iter().for_each(|settlement| batch.settle(settlement));
+        for settlement in own {
+            batch.settle(settlement)?;
+        }
         self.settle_late(batch, transaction, &late).await
     }
 
@@ -203,7 +208,7 @@ impl Writer {
             let request = &settlement.reservation.request;
             tracing::warn!(request, "another node has settled this request already");
             if let Some(settled) = lost.remove(request) {
-                batch.correct(settlement, settled);
+                batch.correct(settlement, settled)?;
             }
         }
         Ok(())
@@ -225,23 +230,31 @@ impl Batch {
     }
 
     /// What the statements of `COMMIT` take.
-    fn lists(self) -> Vec<List> {
-        let users = self.users.values().map(user_fields).collect();
-        let keys = self.keys.values().map(key_fields).collect();
-        vec![users, keys, self.reserved, self.rows, self.lost]
+    fn lists(self) -> Result<Vec<List>, StorageError> {
+        let users = list(self.users.values().map(user_fields))?;
+        let keys = list(self.keys.values().map(key_fields))?;
+        Ok(vec![users, keys, self.reserved, self.rows, self.lost])
     }
 
-    fn reserve(&mut self, order: &ReserveOrder, node: &str) -> Result<Hold, Refused> {
+    /// What is set aside, or why nothing is.
+    fn reserve(
+        &mut self,
+        order: &ReserveOrder,
+        node: &str,
+    ) -> Result<Result<Hold, Refused>, StorageError> {
         let reservation = &order.reservation;
-        let user = self.users.get_mut(&reservation.user).ok_or(Refused::Stale)?;
-        let key = self.keys.get_mut(&reservation.key).ok_or(Refused::Stale)?;
-        let hold = books::reserve(user, key, &order.wish)?;
+        let found = (self.users.get_mut(&reservation.user), self.keys.get_mut(&reservation.key));
+        let (Some(user), Some(key)) = found else { return Ok(Err(Refused::Stale)) };
+        let hold = match books::reserve(user, key, &order.wish) {
+            Ok(hold) => hold,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let Reservation { request, at, price, model, route, stream, .. } = reservation;
         let (user, key) = (user.id, key.id);
-        self.reserved.push(json!([
-            request,
+        self.reserved.push(&fields![
+            request.as_str(),
             node,
-            at,
+            *at,
             user,
             key,
             hold.money,
@@ -251,39 +264,39 @@ impl Batch {
             price.output,
             &**model,
             &**route,
-            i64::from(*stream),
-        ]));
-        self.rows.push(json!([
-            at,
+            *stream,
+        ])?;
+        self.rows.push(&fields![
+            *at,
             "reserve",
             user,
             key,
-            request,
+            request.as_str(),
             -hold.money,
             -hold.money,
             -hold.tokens,
-            0,
-            0,
-            0,
-            0,
+            0_i64,
+            0_i64,
+            0_i64,
+            0_i64,
             &**model,
             &**route,
-            i64::from(*stream),
-            0,
+            *stream,
+            0_i64,
             "",
-            0,
-            0,
-        ]));
-        Ok(hold)
+            0_i64,
+            0_i64,
+        ])?;
+        Ok(Ok(hold))
     }
 
-    fn settle(&mut self, settlement: &Settlement) {
+    fn settle(&mut self, settlement: &Settlement) -> Result<(), StorageError> {
         let reservation = &settlement.reservation;
         let found = (self.users.get_mut(&reservation.user), self.keys.get_mut(&reservation.key));
         let (Some(user), Some(key)) = found else {
             // Users and keys are marked, never removed.
             tracing::error!(request = reservation.request, "whose request this was is not known");
-            return;
+            return Ok(());
         };
         let counts = settlement.counts;
         let settled = books::settle(user, key, reservation.hold, reservation.price, counts);
@@ -291,17 +304,22 @@ impl Batch {
             let request = &reservation.request;
             tracing::warn!(request, "an upstream counted more than can have been used");
         }
-        self.rows.push(settled_row(settlement, settlement.finish, settled, counts));
+        self.rows.push(&settled_row(settlement, settlement.finish, settled, counts))?;
         if settlement.is_foreign {
-            self.lost.push(lost_row(settlement));
+            self.lost.push(&lost_row(settlement))?;
         }
+        Ok(())
     }
 
     /// Takes what a request used beyond what it was `settled` to, as far as it is there.
-    fn correct(&mut self, settlement: &Settlement, settled: TokenCounts) {
+    fn correct(
+        &mut self,
+        settlement: &Settlement,
+        settled: TokenCounts,
+    ) -> Result<(), StorageError> {
         let reservation = &settlement.reservation;
         let found = (self.users.get_mut(&reservation.user), self.keys.get_mut(&reservation.key));
-        let (Some(user), Some(key)) = found else { return };
+        let (Some(user), Some(key)) = found else { return Ok(()) };
         let counts = settlement.counts;
         let Reservation { hold, price, .. } = *reservation;
         let corrected = books::correct(user, key, hold, price, settled, counts);
@@ -315,9 +333,19 @@ impl Batch {
             completion_tokens: counts.completion_tokens.saturating_sub(settled.completion_tokens),
         };
         if more != TokenCounts::default() {
-            self.rows.push(settled_row(settlement, Finish::Late, corrected.taken, more));
+            self.rows.push(&settled_row(settlement, Finish::Late, corrected.taken, more))?;
         }
+        Ok(())
     }
+}
+
+/// All of these, to be bound.
+fn list<T: serde::Serialize>(items: impl IntoIterator<Item = T>) -> Result<List, StorageError> {
+    let mut list = List::default();
+    for item in items {
+        list.push(&item)?;
+    }
+    Ok(list)
 }
 
 fn settled_row(
@@ -325,14 +353,14 @@ fn settled_row(
     finish: Finish,
     settled: Settled,
     counts: TokenCounts,
-) -> Json {
+) -> [Field<'_>; 19] {
     let reservation = &settlement.reservation;
-    json!([
+    fields![
         unix_millis(),
         "settle",
         reservation.user,
         reservation.key,
-        reservation.request,
+        reservation.request.as_str(),
         settled.money_back,
         settled.money_back,
         settled.tokens_back,
@@ -342,24 +370,24 @@ fn settled_row(
         counts.completion_tokens,
         &*reservation.model,
         &*reservation.route,
-        i64::from(reservation.stream),
+        reservation.stream,
         settlement.status,
         finish.name(),
         settlement.duration_ms,
         settlement.first_token_ms,
-    ])
+    ]
 }
 
-fn lost_row(settlement: &Settlement) -> Json {
+fn lost_row(settlement: &Settlement) -> [Field<'_>; 16] {
     let Reservation { request, at, user, key, hold, price, model, route, stream } =
         &settlement.reservation;
     let counts = settlement.counts;
-    json!([
-        request,
+    fields![
+        request.as_str(),
         unix_millis(),
-        at,
-        user,
-        key,
+        *at,
+        *user,
+        *key,
         hold.money,
         hold.tokens,
         price.input,
@@ -367,11 +395,11 @@ fn lost_row(settlement: &Settlement) -> Json {
         price.output,
         &**model,
         &**route,
-        i64::from(*stream),
+        *stream,
         counts.prompt_tokens,
         counts.cached_tokens,
         counts.completion_tokens,
-    ])
+    ]
 }
 
 fn read_user(row: &mut Columns) -> Result<UserState, StorageError> {
@@ -407,12 +435,12 @@ fn read_key(row: &mut Columns) -> Result<KeyState, StorageError> {
     })
 }
 
-fn user_fields(user: &UserState) -> Json {
-    json!([user.id, user.balance, user.used, user.requests])
+fn user_fields(user: &UserState) -> [i64; 4] {
+    [user.id, user.balance, user.used, user.requests]
 }
 
-fn key_fields(key: &KeyState) -> Json {
-    json!([
+fn key_fields(key: &KeyState) -> [i64; 8] {
+    [
         key.id,
         key.balance,
         key.used,
@@ -421,5 +449,5 @@ fn key_fields(key: &KeyState) -> Json {
         key.requests_earned_at,
         key.tokens_earned_at,
         key.accessed_at,
-    ])
+    ]
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde_json::Value as Json;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow, Postgres as Driver,
 };
@@ -116,10 +115,7 @@ impl PostgresTransaction {
         for (sql, list) in script.statements.iter().zip(lists) {
             found.push(match list.is_empty() {
                 true => Vec::new(),
-                false => {
-                    let list = Value::Text(Json::Array(list).to_string());
-                    self.query(sql.postgres, vec![list]).await?
-                }
+                false => self.query(sql.postgres, vec![list.value()]).await?,
             });
         }
         Ok(found)

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
-use serde_json::Value as Json;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     Sqlite as Driver, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
@@ -25,6 +24,10 @@ const READERS: u32 = 3;
 
 /// How often what was written is moved from the log into the file.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Bytes of a page of a new file. A transaction of the ledger changes a few rows on each of some pages,
+/// and the log takes whole pages: small ones keep it short.
+const PAGE_BYTES: u32 = 1024;
 
 /// Pages of the log at which a writer does that itself; the task of its own comes first.
 const CHECKPOINT_PAGES: &str = "16384";
@@ -51,6 +54,7 @@ impl Sqlite {
         }
         let options = SqliteConnectOptions::new()
             .filename(file)
+            .page_size(PAGE_BYTES)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
@@ -169,8 +173,7 @@ impl SqliteTransaction {
         sql: &'static str,
         lists: Vec<List>,
     ) -> Result<Vec<Vec<Row>>, StorageError> {
-        let lists = lists.into_iter().map(|list| Value::Text(Json::Array(list).to_string()));
-        let query = bind(sql, lists.collect());
+        let query = bind(sql, lists.into_iter().map(List::value).collect());
         let mut parts = self.connection()?.fetch_many(query);
         let mut found = vec![Vec::new()];
         while let Some(part) = parts.try_next().await? {
