@@ -129,11 +129,13 @@ fn programs(files: &Files<'_>, rows: &[Row], threads: usize) -> Programs {
     }
 }
 
-/// Measures by name; `rows` means all whose names begin with `rows-`.
+/// Measures by name; `rows`, which is none, means all whose names begin with `rows-`.
 fn selected(only: Option<&str>) -> Result<Vec<&'static Measure>> {
     let Some(only) = only else { return Ok(MEASURES.iter().collect()) };
-    let means = |wanted: &str, name: &str| {
-        name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    let is_name = |wanted: &str| MEASURES.iter().any(|measure| measure.name == wanted);
+    let means = |wanted: &str, name: &str| match name.strip_prefix(wanted) {
+        Some(rest) => rest.is_empty() || (rest.starts_with('-') && !is_name(wanted)),
+        None => false,
     };
     for wanted in only.split(',') {
         let mut names: Vec<_> = MEASURES.iter().map(|measure| measure.name).collect();
@@ -266,6 +268,7 @@ mod tests {
         assert_eq!(names(None).len(), MEASURES.len());
         assert_eq!(names(Some("quota,rows")), ["rows-2", "rows-4", "rows-8", "rows-16", "quota"]);
         assert_eq!(names(Some("decode-4096")), ["decode-4096"]);
+        assert_eq!(names(Some("decode")), ["decode"; 3]);
         let error = selected(Some("quota,row")).err().unwrap().to_string();
         assert!(error.contains("'row'") && error.contains("first-token"), "{error}");
     }
