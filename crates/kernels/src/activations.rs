@@ -3,11 +3,9 @@
 use std::ops::Range;
 
 use crate::cpu::Tier;
+pub use crate::lanes::GROUP;
 use crate::lanes::{Kernel, Lanes};
 use crate::pool::Pool;
-
-/// Columns that share one scale.
-pub const GROUP: usize = 32;
 
 /// So few rows are not worth another thread.
 const ROWS_SERIAL: usize = 8;

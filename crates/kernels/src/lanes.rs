@@ -9,6 +9,9 @@ use half::{bf16, f16};
 /// Rows that a panel of packed weights interleaves; a multiple of every tier's lane count.
 pub const PANEL_ROWS: usize = 16;
 
+/// Columns of activations that share one scale.
+pub const GROUP: usize = 32;
+
 /// Work that is written once and run on any tier.
 pub trait Kernel {
     /// What the work returns.

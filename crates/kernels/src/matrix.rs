@@ -1,7 +1,6 @@
 //! Products of whole blocks of codes, for CPUs with matrix registers.
 
-use crate::activations::GROUP;
-use crate::lanes::{Lanes, PANEL_ROWS, Portable};
+use crate::lanes::{GROUP, Lanes, PANEL_ROWS, Portable};
 
 /// Signed codes of 16 weight rows and 32 columns: bytes `4r..4r + 4` of vector `j` are columns
 /// `4j..4j + 4` of row `r`, as in a panel of packed weights.

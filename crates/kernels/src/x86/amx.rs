@@ -10,8 +10,7 @@ use std::arch::x86_64::*;
 
 use super::avx512::Avx512;
 use super::byte_dot::Matrix;
-use crate::activations::GROUP;
-use crate::lanes::PANEL_ROWS;
+use crate::lanes::{GROUP, PANEL_ROWS};
 use crate::matrix::{CodeBlock, MatrixKernel, MatrixLanes, RowBlock, SumBlock};
 
 /// Bytes of a vector of codes and of a row of sums.
