@@ -1,5 +1,6 @@
 //! What the server tells its operator on standard error.
 
+use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,11 @@ const REQUESTS: &str = "warn,phial=info";
 pub fn start(format: Option<LogFormat>) {
     let usual = if format.is_some() { REQUESTS } else { QUIET };
     let filter = EnvFilter::try_from_env("PHIAL_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // Colours are for people who watch, not for files.
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         Some(LogFormat::Json) => {
             JSON.store(true, Ordering::Relaxed);

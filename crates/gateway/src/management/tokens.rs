@@ -51,7 +51,8 @@ fn view(key: &Key) -> TokenView {
         created_time: key.created_at / 1000,
         accessed_time: key.accessed_at / 1000,
         expired_time: if change.expires_at < 0 { -1 } else { change.expires_at / 1000 },
-        remain_quota: key.balance,
+        // What is left of no limit is less than nothing as soon as something was used.
+        remain_quota: key.balance.max(0),
         used_quota: key.used,
         unlimited_quota: change.unlimited,
         model_limits_enabled: change.model_limits_enabled,
@@ -62,7 +63,7 @@ fn view(key: &Key) -> TokenView {
         requests_per_minute: change.requests_per_minute,
         tokens_per_minute: change.tokens_per_minute,
         parallel_requests: change.parallel_requests,
-        remain_tokens: key.token_balance,
+        remain_tokens: key.token_balance.max(0),
         unlimited_tokens: change.unlimited_tokens,
     }
 }
@@ -239,15 +240,13 @@ fn changed(mut key: KeyChange, draft: &TokenDraft) -> Result<KeyChange, Failure>
 }
 
 fn remaining(draft: &TokenDraft) -> Result<Remaining, Failure> {
-    for (name, told) in
-        [("remain_quota", draft.remain_quota), ("remain_tokens", draft.remain_tokens)]
-    {
+    // What an unlimited key shows sent back as it is must not become a limit.
+    let money = draft.remain_quota.filter(|_| draft.unlimited_quota != Some(true));
+    let tokens = draft.remain_tokens.filter(|_| draft.unlimited_tokens != Some(true));
+    for (name, told) in [("remain_quota", money), ("remain_tokens", tokens)] {
         if told.is_some_and(|told| !(0..=REMAIN_MAX).contains(&told)) {
             return Err(Failure::invalid(format!("{name}: from 0 to {REMAIN_MAX}.")));
         }
     }
-    // What an unlimited key shows sent back as it is must not become a limit.
-    let money = draft.remain_quota.filter(|_| draft.unlimited_quota != Some(true));
-    let tokens = draft.remain_tokens.filter(|_| draft.unlimited_tokens != Some(true));
     Ok(Remaining { money, tokens })
 }

@@ -126,6 +126,33 @@ in_both! {
         service.books().await.check();
     }
 
+    async fn a_key_without_limits_is_changed_by_what_it_shows(place) {
+        let service = Service::start(place).await;
+        let by = service.administrator.clone();
+        let fields = json!({ "unlimited_quota": true, "unlimited_tokens": true });
+        let (id, key) = service.key(&by, fields).await;
+        assert_eq!(service.ask(CHAT, &key, &body()).await.status, 200);
+        service.gateway.flush().await;
+        let path = format!("/api/token/{id}");
+        let mut shown = service.api("GET", &path, &by, None).await.data();
+        assert_eq!((&shown["remain_quota"], &shown["remain_tokens"]), (&json!(0), &json!(0)));
+        assert_ne!(shown["used_quota"], json!(0));
+        shown["name"] = "renamed".into();
+        for told in ["key", "created_time", "accessed_time", "used_quota"] {
+            shown.as_object_mut().unwrap().remove(told);
+        }
+        let changed = service.api("PUT", "/api/token/", &by, Some(shown)).await.data();
+        assert_eq!(changed["name"], "renamed");
+        // As scripts that show less than nothing would send it.
+        let owing = json!({ "id": id, "remain_tokens": -5, "unlimited_tokens": true });
+        let changed = service.api("PUT", "/api/token/", &by, Some(owing)).await.data();
+        assert_eq!(changed["unlimited_tokens"], true);
+        let owing = json!({ "id": id, "remain_tokens": -5, "unlimited_tokens": false });
+        assert_eq!(service.api("PUT", "/api/token/", &by, Some(owing)).await.status, 400);
+        assert_eq!(service.ask(CHAT, &key, &body()).await.status, 200);
+        service.books().await.check();
+    }
+
     async fn disabling_rotating_and_deleting_count_at_once_everywhere(place) {
         let service = Service::start(place).await;
         let by = service.administrator.clone();
