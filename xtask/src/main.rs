@@ -37,7 +37,7 @@ const HELP: &str = "\
 Usage: cargo xtask TASK
 
   test [--only STEP,STEP]     every test; steps: fmt tidy clippy tests docs deny tiers
-                              end-to-end console
+                              end-to-end management console
   tidy                        the rules of the workspace, one violation a line
   goldens                     compares goldens/ with the folder they were copied from
   bench-peers [--model phi-4-mini|starter|FILE] [--only NAME,NAME] [--runs 3] [--threads 2]

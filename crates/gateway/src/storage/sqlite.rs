@@ -260,3 +260,31 @@ fn row(row: &SqliteRow) -> Result<Row, StorageError> {
     });
     columns.collect::<Result<_, _>>().map(Row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::values;
+
+    const ADD: &str = "INSERT INTO nodes (id, lease_until) VALUES ($1, 1)";
+
+    #[tokio::test]
+    async fn what_is_not_committed_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(&folder.path().join("accounts.sqlite")).await.unwrap();
+        for name in ["dropped", "failed"] {
+            let mut transaction = database.begin().await.unwrap();
+            transaction.execute(ADD, values![name]).await.unwrap();
+            if name == "failed" {
+                // A node is there once.
+                assert!(transaction.execute(ADD, values![name]).await.is_err());
+            }
+            drop(transaction);
+        }
+        let mut transaction = database.begin().await.unwrap();
+        transaction.execute(ADD, values!["kept"]).await.unwrap();
+        transaction.commit().await.unwrap();
+        let rows = database.read("SELECT id FROM nodes", Vec::new()).await.unwrap();
+        assert_eq!(rows, [Row(values!["kept"])]);
+    }
+}
