@@ -22,6 +22,10 @@ const DOUBT: f64 = 0.001;
 /// Expected gain over expected cost that a guess must have: the estimates are uncertain.
 const MARGIN: f64 = 1.2;
 
+/// How many times the expected time a step counts at most: one that met a stall of the machine says
+/// little of the next ones.
+const STALL: f64 = 3.0;
+
 /// Decayed sums over recent steps that generated only.
 #[derive(Clone, Debug)]
 pub(crate) struct StepCost {
@@ -81,7 +85,11 @@ impl StepCost {
         self.running = None;
     }
 
-    fn learn(&mut self, rows: f64, seconds: f64) {
+    fn learn(&mut self, rows: f64, mut seconds: f64) {
+        if self.count > 0.0 {
+            let line = self.line();
+            seconds = seconds.min(STALL * (line.constant + line.row * rows));
+        }
         let add = |sum: &mut f64, value: f64| *sum = *sum * DECAY + value;
         add(&mut self.count, 1.0);
         add(&mut self.rows, rows);
@@ -167,6 +175,18 @@ mod tests {
         assert_eq!(dear.worthwhile(1, 0.9, 8), 0);
         assert!(cheap.worthwhile(64, 0.5, 8) == 0);
         assert_eq!(cheap.worthwhile(1, 1.0, 0), 0);
+    }
+
+    #[test]
+    fn a_stall_does_not_end_the_guessing() {
+        let mut cost = learnt(100, 3, (0..50).map(|at| 1 + at % 8));
+        let before = cost.worthwhile(1, 0.9, 8);
+        cost.learn(8.0, 20.0);
+        assert!(cost.worthwhile(1, 0.9, 8) >= before / 2, "{:?} {before}", cost.line());
+        assert!(cost.worthwhile(1, 0.9, 8) > 0);
+        // What lasts is no stall.
+        (0..50).for_each(|at| cost.learn((1 + at % 8) as f64, 20.0 * (1 + at % 8) as f64));
+        assert_eq!(cost.worthwhile(1, 0.9, 8), 0);
     }
 
     #[test]

@@ -67,15 +67,21 @@ async fn what_was_read_before_is_told() {
 
 #[tokio::test]
 async fn a_prediction_is_tried_and_told() {
-    // Steps that take the same time however many rows they have: guesses gain.
-    let server = slow_server(2);
-    // The model repeats the question, which is predicted but for one letter.
-    let text = "a text that is long enough to be worth a guess or two";
-    let parts = json!([{"type": "text", "text": text.replace("worth", "wortx")}]);
+    // Steps that take the same time however many rows they have, and long beside what else the
+    // machine does: guesses gain.
+    let server = slow_server(20);
+    // The model says what the question spells, which is predicted, or predicted but for some
+    // letters: one alone may be met in a step that guesses nothing.
+    let text = "a text that is long enough to be worth a guess or two, then some more of it, \
+                and at last the end";
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let ask = format!("hex {hex}");
+    let wrong = text.replace("worth", "wortx").replace("some", "sxme").replace("last", "lxst");
+    let parts = json!([{"type": "text", "text": wrong}]);
     for content in [json!(text), parts] {
         let right = content == json!(text);
         let prediction = json!({"type": "content", "content": content});
-        let body = post(&server, &chat(text, json!({"prediction": prediction}))).await.json();
+        let body = post(&server, &chat(&ask, json!({"prediction": prediction}))).await.json();
         assert_eq!(body["choices"][0]["message"]["content"], text);
         let details = &body["usage"]["completion_tokens_details"];
         assert!(details["accepted_prediction_tokens"].as_u64() > Some(20), "{details}");
