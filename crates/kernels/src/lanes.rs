@@ -12,6 +12,11 @@ pub const PANEL_ROWS: usize = 16;
 /// Columns of activations that share one scale.
 pub const GROUP: usize = 32;
 
+/// How far ahead a stream from memory asks the nearest cache for its lines.
+const STREAM_NEAR_BYTES: usize = 1024;
+/// How far ahead it asks the second-level cache for them.
+const STREAM_FAR_BYTES: usize = 4096;
+
 /// Work that is written once and run on any tier.
 pub trait Kernel {
     /// What the work returns.
@@ -89,10 +94,20 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// sum.
     fn store_i8(self, value: Self::F, out: &mut [i8]) -> i32;
 
-    /// Asks for the cache line that lies `ahead` bytes after the start of `bytes`; a hint that
-    /// reads nothing, wherever it points.
+    /// Asks for the cache line that lies `ahead` bytes after the start of `bytes`, in the nearest
+    /// cache; a hint that reads nothing, wherever it points.
     #[inline(always)]
     fn prefetch(self, _bytes: &[u8], _ahead: usize) {}
+    /// As [`Lanes::prefetch`], in the second-level cache: more requests can wait there.
+    #[inline(always)]
+    fn prefetch_far(self, _bytes: &[u8], _ahead: usize) {}
+    /// Asks for what a stream from memory comes to after it has read byte `at` of `bytes`: the
+    /// processor's own prefetch stops at every page and begins anew.
+    #[inline(always)]
+    fn prefetch_stream(self, bytes: &[u8], at: usize) {
+        self.prefetch(bytes, STREAM_NEAR_BYTES + at);
+        self.prefetch_far(bytes, STREAM_FAR_BYTES + at);
+    }
 
     /// Reads `4 * COUNT` bytes.
     fn load_bytes(self, bytes: &[u8]) -> Self::B;

@@ -29,10 +29,6 @@ const TILE_BYTES_MAX: usize = 256 * 1024;
 /// Tiles per thread that make an even split likely when a core is lost.
 const TILES_PER_THREAD: usize = 8;
 
-/// The first rows that meet a tile ask for its weights this many bytes ahead: they come from
-/// memory, and the processor's own prefetch stops at every page.
-const PREFETCH_BYTES: usize = 4096;
-
 /// Groups of columns of a strip: the codes of eight rows take a third of the nearest cache.
 const STRIP_GROUPS: usize = 32;
 
@@ -318,7 +314,7 @@ struct Place {
     groups: Range<usize>,
     /// Weight rows `lane..lane + COUNT`.
     lane: usize,
-    /// Ask memory for what comes next.
+    /// Ask memory for what comes next: the weights have not been met before.
     ahead: bool,
 }
 
@@ -348,7 +344,7 @@ fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
             let codes = &codes[group * code_bytes..][..code_bytes];
             if place.ahead && lane == 0 {
                 for line in (0..code_bytes + scale_bytes / groups).step_by(64) {
-                    lanes.prefetch(codes, PREFETCH_BYTES + line);
+                    lanes.prefetch_stream(codes, line);
                 }
             }
             let weight = G::scales(lanes, scales, block_scales, group, lane);

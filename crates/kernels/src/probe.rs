@@ -22,9 +22,6 @@ const TILE_BYTES: usize = 256 * 1024;
 /// is read from one shared page of zeros, out of the cache.
 const PAGE_BYTES_MIN: usize = 4096;
 
-/// How far ahead of the reads lines are asked for, as the matrix product does.
-const PREFETCH_BYTES: usize = 4096;
-
 /// Sums that the read loop keeps apart, so that no load waits for an addition.
 const READ_SUMS: usize = 8;
 
@@ -156,7 +153,7 @@ impl Kernel for ReadTile<'_> {
         for piece in self.bytes.chunks_exact(READ_SUMS * width) {
             for (index, sum) in sums.iter_mut().enumerate() {
                 let bytes = &piece[index * width..][..width];
-                lanes.prefetch(bytes, PREFETCH_BYTES);
+                lanes.prefetch_stream(bytes, 0);
                 *sum = lanes.dot(*sum, lanes.load_bytes(bytes), 0x0101_0101);
             }
         }

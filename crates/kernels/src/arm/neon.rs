@@ -180,6 +180,17 @@ impl<D: ByteDot> Lanes for Neon<D> {
         }
     }
     #[inline(always)]
+    fn prefetch_far(self, bytes: &[u8], ahead: usize) {
+        // As above.
+        unsafe {
+            asm!(
+                "prfm pldl2keep, [{address}]",
+                address = in(reg) bytes.as_ptr().wrapping_add(ahead),
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+    }
+    #[inline(always)]
     fn load_bytes(self, bytes: &[u8]) -> Self::B {
         assert!(bytes.len() >= 16);
         unsafe { vld1q_u8(bytes.as_ptr()) }

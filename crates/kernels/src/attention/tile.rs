@@ -47,6 +47,8 @@ pub(super) trait CacheForm {
 pub(super) struct Ahead<'a> {
     /// What is not fetched yet.
     rest: &'a [u8],
+    /// The block after it, whose lines the second-level cache is asked for.
+    after: &'a [u8],
 }
 
 impl Ahead<'_> {
@@ -58,6 +60,11 @@ impl Ahead<'_> {
             lanes.prefetch(bytes, line);
         }
         self.rest = rest;
+        let (bytes, after) = self.after.split_at((64 * lines).min(self.after.len()));
+        for line in (0..bytes.len()).step_by(64) {
+            lanes.prefetch_far(bytes, line);
+        }
+        self.after = after;
     }
 }
 
@@ -222,7 +229,7 @@ impl<'a> Tile<'a> {
     /// Its queries, for a walk from chunk `chunk` on, whose first block is on its way meanwhile.
     #[inline(always)]
     fn prepare<L: Lanes, C: CacheForm>(&self, lanes: L, chunk: usize) -> C::Queries {
-        let mut ahead = Ahead { rest: self.block(chunk * CHUNK_BLOCKS) };
+        let mut ahead = Ahead { rest: self.block(chunk * CHUNK_BLOCKS), after: &[] };
         ahead.fetch(lanes, usize::MAX / 64);
         let dim = self.geometry.head_dim;
         let count = self.rows * self.heads;
@@ -262,8 +269,8 @@ impl<'a> Tile<'a> {
         for index in chunk * CHUNK_BLOCKS..blocks.min((chunk + 1) * CHUNK_BLOCKS) {
             let valid = (last + 1 - index * BLOCK).min(BLOCK);
             let (keys, values) = self.block(index).split_at(key_bytes);
-            let next = if index + 1 < blocks { self.block(index + 1) } else { &[] };
-            let mut ahead = Ahead { rest: next };
+            let block = |index| if index < blocks { self.block(index) } else { &[] };
+            let mut ahead = Ahead { rest: block(index + 1), after: block(index + 2) };
             C::scores(lanes, queries, keys, valid, state, &mut ahead);
             let mut corrections = [1.0_f32; QUERIES_MAX];
             for (query, correction) in corrections.iter_mut().enumerate().take(state.count) {

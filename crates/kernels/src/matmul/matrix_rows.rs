@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::Tile;
 use super::forms::GroupForm;
-use super::{PREFETCH_BYTES, Tile};
 use crate::activations::{CodeTile, GROUP, RowGroups};
 use crate::dot::each_row;
 use crate::lanes::PANEL_ROWS;
@@ -137,7 +137,7 @@ fn unpack<M: MatrixLanes, G: GroupForm>(
             let codes = &codes[group * code_bytes..][..code_bytes];
             if ahead {
                 for line in (0..code_bytes + scale_bytes / per_block).step_by(64) {
-                    lanes.prefetch(codes, PREFETCH_BYTES + line);
+                    lanes.prefetch_stream(codes, line);
                 }
             }
             each_row!(vector < VECTORS, {

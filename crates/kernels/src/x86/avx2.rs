@@ -176,6 +176,11 @@ impl<D: ByteDot<__m256i>> Lanes for Avx2<D> {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
     }
     #[inline(always)]
+    fn prefetch_far(self, bytes: &[u8], ahead: usize) {
+        // As above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().wrapping_add(ahead).cast()) }
+    }
+    #[inline(always)]
     fn load_bytes(self, bytes: &[u8]) -> Self::B {
         assert!(bytes.len() >= 32);
         unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }

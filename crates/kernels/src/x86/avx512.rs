@@ -169,6 +169,11 @@ impl<D: ByteDot<__m512i>> Lanes for Avx512<D> {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
     }
     #[inline(always)]
+    fn prefetch_far(self, bytes: &[u8], ahead: usize) {
+        // As above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().wrapping_add(ahead).cast()) }
+    }
+    #[inline(always)]
     fn load_bytes(self, bytes: &[u8]) -> Self::B {
         assert!(bytes.len() >= 64);
         unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
