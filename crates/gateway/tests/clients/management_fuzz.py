@@ -76,8 +76,8 @@ def fuzz(base_url, who, own_id, headers, options):
         f"--max-examples={EXAMPLES}",
         f"--max-response-time={SECONDS_MAX}",
         "--seed=7",
-        # Python 3.11 miscounts the depth of syntax trees that two threads parse at once, which ends a run
-        # (python/cpython#106905).
+        # Python 3.11 miscounts the depth of syntax trees that two threads parse at once, which can
+        # end a run (python/cpython#106905).
         "--workers=1",
         "--request-timeout=60",
         "--no-color",
