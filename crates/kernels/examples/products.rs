@@ -52,8 +52,9 @@ fn main() {
 /// The quickest of some passes over all matrices, in seconds.
 fn time(pool: &Pool, tier: Tier, matrices: &[PackedMatrix], rows: usize, passes: usize) -> f64 {
     let columns = matrices[0].columns();
+    let codes = matrices[0].form().span().map_or(Codes::None, Codes::Eight);
     let mut input = Activations::default();
-    input.fill(pool, tier, (rows, columns), Codes::Eight, |row, out| {
+    input.fill(pool, tier, (rows, columns), codes, |row, out| {
         for (column, out) in out.iter_mut().enumerate() {
             *out = ((row * 31 + column * 7) % 101) as f32 / 50.0 - 1.0;
         }

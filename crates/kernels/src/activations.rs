@@ -1,26 +1,52 @@
 //! Inputs of a matrix product: f32 rows, and the same rows in 8 bits.
+//!
+//! [`quantize`](mod@quantize) makes the codes.
+
+mod quantize;
 
 use std::ops::Range;
 
 use crate::cpu::Tier;
 pub use crate::lanes::GROUP;
-use crate::lanes::{Kernel, Lanes};
+use crate::lanes::SUPER_GROUPS;
+use crate::matrix::{MATRIX_ROWS, WIDE, WideRows};
 use crate::pool::Pool;
+use quantize::Quantize;
 
 /// So few rows are not worth another thread.
 const ROWS_SERIAL: usize = 8;
+
+/// Columns of a row that share one scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Span {
+    /// 32: a group.
+    Group,
+    /// 256: a super-block of weights whose scales are integers under one scale. Products with it are
+    /// exact to its end.
+    Super,
+}
 
 /// What is made of the f32 values for quantised weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Codes {
     /// Nothing: the weights are floats.
     None,
-    /// 8-bit codes: per group of 32 columns `value ≈ scale * code`, `code` in -127..=127,
+    /// 8-bit codes: in each span of columns `value ≈ scale * code`, `code` in -127..=127,
     /// `scale = largest magnitude / 127`.
-    Eight,
+    Eight(Span),
     /// The same, and a second row of codes behind it for what the first leaves over, with scales
     /// of its own: the sum of both products is that of 16-bit activations.
-    Sixteen,
+    Sixteen(Span),
+}
+
+impl Span {
+    /// How many.
+    pub const fn columns(self) -> usize {
+        match self {
+            Span::Group => GROUP,
+            Span::Super => SUPER_GROUPS * GROUP,
+        }
+    }
 }
 
 impl Codes {
@@ -28,29 +54,64 @@ impl Codes {
     pub const fn per_row(self) -> usize {
         match self {
             Codes::None => 0,
-            Codes::Eight => 1,
-            Codes::Sixteen => 2,
+            Codes::Eight(_) => 1,
+            Codes::Sixteen(_) => 2,
+        }
+    }
+
+    /// Columns that share a scale; `None` without codes.
+    pub const fn span(self) -> Option<Span> {
+        match self {
+            Codes::None => None,
+            Codes::Eight(span) | Codes::Sixteen(span) => Some(span),
         }
     }
 }
 
 /// Rows of activations, `[rows, columns]`, as f32 and as 8-bit codes.
 ///
-/// Codes stand in tiles of up to [`Lanes::PRODUCT_ROWS`] rows, or 16 for matrix registers, in each group by group, and in a
-/// group row by row: a product reads a tile from end to end.
+/// Codes stand in tiles of up to [`crate::Lanes::PRODUCT_ROWS`] rows, or 16 for matrix registers, in
+/// each group by group, and in a group row by row: a product reads a tile from end to end. In tiles
+/// of 16 rows with a scale per 256 columns two groups of a row stand together ([`SuperTile`]).
 pub struct Activations {
     rows: usize,
     columns: usize,
     kind: Codes,
     tile_rows_max: usize,
     values: Vec<f32>,
-    codes: Vec<i8>,
+    codes: Lines,
     /// One per row and group.
     scales: Vec<f32>,
     /// Two per row and group: sums of codes, which take off a weight's zero point.
     sums: Vec<i32>,
-    /// One per row and group: sums of what the codes stand for, which a minimum multiplies.
+    /// One per row and group, which a minimum multiplies: sums of what the codes stand for; with a
+    /// scale per 256 columns sums of the codes, which are exact.
     offsets: Vec<f32>,
+    /// Those sums as codes, for tiles of [`SuperTile`].
+    totals: Lines,
+}
+
+/// Bytes that begin with a cache line: a register that is loaded by rows of 64 bytes would
+/// otherwise touch two lines for each.
+#[derive(Default)]
+struct Lines(Vec<i8>);
+
+impl Lines {
+    const BYTES: usize = 64;
+
+    fn grow(&mut self, len: usize) {
+        grow(&mut self.0, len + Self::BYTES, 0);
+    }
+
+    #[inline(always)]
+    fn all(&self) -> &[i8] {
+        &self.0[self.0.as_ptr().align_offset(Self::BYTES).min(self.0.len())..]
+    }
+
+    fn all_mut(&mut self) -> &mut [i8] {
+        let start = self.0.as_ptr().align_offset(Self::BYTES).min(self.0.len());
+        &mut self.0[start..]
+    }
 }
 
 /// `R` rows of codes side by side, by groups of 32 columns.
@@ -69,8 +130,20 @@ pub(crate) struct RowGroups<'a, const R: usize> {
     pub scales: &'a [f32; R],
     /// Sums of the codes of both halves.
     pub sums: &'a [[i32; 2]; R],
-    /// `scale * sum of codes`
+    /// `scale * sum of codes`, or the sum alone: see [`Activations`].
     pub offsets: &'a [f32; R],
+}
+
+/// [`MATRIX_ROWS`] rows of codes with a scale per 256 columns, as matrix registers take them.
+#[derive(Clone, Copy)]
+pub(crate) struct SuperTile<'a> {
+    /// By 64 columns.
+    pub codes: &'a [WideRows],
+    /// The sums of every group's codes, two blocks for 256 columns: in each row 16 codes for a
+    /// group, of which the first eight count four times.
+    pub totals: &'a [WideRows],
+    /// By groups; equal within 256 columns.
+    pub scales: &'a [[f32; MATRIX_ROWS]],
 }
 
 impl<'a, const R: usize> CodeTile<'a, R> {
@@ -112,6 +185,8 @@ struct CodedTile<'a> {
     scales: &'a mut [f32],
     sums: &'a mut [i32],
     offsets: &'a mut [f32],
+    /// Empty where they are not needed.
+    totals: &'a mut [i8],
 }
 
 impl Default for Activations {
@@ -122,10 +197,11 @@ impl Default for Activations {
             kind: Codes::None,
             tile_rows_max: 1,
             values: Vec::new(),
-            codes: Vec::new(),
+            codes: Lines::default(),
             scales: Vec::new(),
             sums: Vec::new(),
             offsets: Vec::new(),
+            totals: Lines::default(),
         }
     }
 }
@@ -146,6 +222,11 @@ impl Activations {
         self.rows * self.kind.per_row()
     }
 
+    /// What was made of the values.
+    pub fn codes(&self) -> Codes {
+        self.kind
+    }
+
     /// `[rows, columns]`
     pub fn values(&self) -> &[f32] {
         &self.values[..self.rows * self.columns]
@@ -162,15 +243,41 @@ impl Activations {
     pub(crate) fn code_tile<const R: usize>(&self, row: usize) -> CodeTile<'_, R> {
         let groups = self.columns / GROUP;
         CodeTile {
-            codes: self.codes[row * self.columns..][..R * self.columns].as_chunks().0.as_chunks().0,
+            codes: self.codes.all()[row * self.columns..][..R * self.columns]
+                .as_chunks()
+                .0
+                .as_chunks()
+                .0,
             scales: self.scales[row * groups..][..R * groups].as_chunks().0,
             sums: self.sums[2 * row * groups..][..2 * R * groups].as_chunks().0.as_chunks().0,
             offsets: self.offsets[row * groups..][..R * groups].as_chunks().0,
         }
     }
 
+    /// The tile of rows of codes that begins at `row`, where [`Activations::tile_rows`] are 16 and a
+    /// scale spans 256 columns.
+    #[inline(always)]
+    pub(crate) fn super_tile(&self, row: usize) -> SuperTile<'_> {
+        let tile = self.code_tile::<MATRIX_ROWS>(row);
+        let totals = row / MATRIX_ROWS * self.totals_per_tile();
+        SuperTile {
+            codes: tile.codes.as_flattened().as_flattened().as_chunks().0.as_chunks().0,
+            totals: self.totals.all()[totals..][..self.totals_per_tile()]
+                .as_chunks()
+                .0
+                .as_chunks()
+                .0,
+            scales: tile.scales,
+        }
+    }
+
+    /// Bytes of a tile's [`SuperTile::totals`].
+    fn totals_per_tile(&self) -> usize {
+        self.columns / (SUPER_GROUPS * GROUP) * 2 * MATRIX_ROWS * WIDE
+    }
+
     /// Fills `rows` rows of `columns` columns: `fill(row, out)` writes the f32 values, and `kind`
-    /// of codes is made of them (`columns` is then a multiple of 32).
+    /// of codes is made of them (`columns` is then a multiple of its span).
     pub fn fill(
         &mut self,
         pool: &Pool,
@@ -179,25 +286,29 @@ impl Activations {
         kind: Codes,
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) {
-        assert!(kind == Codes::None || columns.is_multiple_of(GROUP));
+        let span = kind.span().map_or(1, Span::columns);
+        assert!(columns.is_multiple_of(span), "columns that share a scale");
         (self.rows, self.columns, self.kind) = (rows, columns, kind);
         let coded = self.code_rows() * columns;
         grow(&mut self.values, rows * columns, 0.0);
-        grow(&mut self.codes, coded, 0);
+        self.codes.grow(coded);
         grow(&mut self.scales, coded / GROUP, 0.0);
         grow(&mut self.sums, coded / (GROUP / 2), 0);
         grow(&mut self.offsets, coded / GROUP, 0.0);
         self.tile_rows_max = tier.product_rows();
+        let matrix = kind.span() == Some(Span::Super) && self.tile_rows_max == MATRIX_ROWS;
+        if matrix {
+            let len = self.code_rows() / MATRIX_ROWS * self.totals_per_tile();
+            self.totals.grow(len);
+        }
         let run = |mut tile: RowTile<'_>| {
             for (offset, values) in tile.values.chunks_exact_mut(columns).enumerate() {
                 fill(tile.index + offset, values);
-                if kind != Codes::None {
-                    let (row, sixteen) = (offset * kind.per_row(), kind == Codes::Sixteen);
-                    tier.run(Quantize { values, out: &mut tile.coded, row, sixteen });
-                }
+                let row = offset * kind.per_row();
+                tier.run(Quantize { values, out: &mut tile.coded, row, kind });
             }
         };
-        let tiles = self.split();
+        let tiles = self.split(matrix);
         if rows <= ROWS_SERIAL {
             tiles.into_iter().for_each(run);
         } else {
@@ -205,15 +316,18 @@ impl Activations {
         }
     }
 
-    /// Tiles of rows of codes, or of values where there are none.
-    fn split(&mut self) -> Vec<RowTile<'_>> {
+    /// Tiles of rows of codes, or of values where there are none; `matrix`: the widest tiles are
+    /// read as [`SuperTile`].
+    fn split(&mut self, matrix: bool) -> Vec<RowTile<'_>> {
         let groups = self.columns / GROUP;
         let per_row = self.kind.per_row();
+        let totals_len = if matrix { self.totals_per_tile() } else { 0 };
         let mut values = &mut self.values[..];
-        let mut codes = &mut self.codes[..];
+        let mut codes = self.codes.all_mut();
         let mut scales = &mut self.scales[..];
         let mut sums = &mut self.sums[..];
         let mut offsets = &mut self.offsets[..];
+        let mut totals = self.totals.all_mut();
         let mut tiles = Vec::new();
         let mut index = 0;
         while index < self.rows {
@@ -230,6 +344,7 @@ impl Activations {
                     scales: take(&mut scales, coded * groups),
                     sums: take(&mut sums, 2 * coded * groups),
                     offsets: take(&mut offsets, coded * groups),
+                    totals: take(&mut totals, if coded == MATRIX_ROWS { totals_len } else { 0 }),
                 },
             });
             index += count;
@@ -256,80 +371,4 @@ fn grow<T: Clone>(buffer: &mut Vec<T>, len: usize, value: T) {
     if buffer.len() < len {
         buffer.resize(len, value);
     }
-}
-
-/// Codes of one row of values: row `row` of a tile and, for 16 bits, the one behind it.
-struct Quantize<'a, 'b> {
-    values: &'a [f32],
-    out: &'a mut CodedTile<'b>,
-    row: usize,
-    sixteen: bool,
-}
-
-impl Kernel for Quantize<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) {
-        for (index, group) in self.values.as_chunks().0.iter().enumerate() {
-            let quantized = quantize_group(lanes, group);
-            self.out.put(index, self.row, &quantized);
-            if self.sixteen {
-                let rest = quantize_group(lanes, &quantized.rest(group));
-                self.out.put(index, self.row + 1, &rest);
-            }
-        }
-    }
-}
-
-impl CodedTile<'_> {
-    #[inline(always)]
-    fn put(&mut self, index: usize, row: usize, group: &QuantizedGroup) {
-        let at = index * self.rows + row;
-        self.codes[at * GROUP..][..GROUP].copy_from_slice(&group.codes);
-        self.scales[at] = group.scale;
-        self.sums[2 * at..][..2].copy_from_slice(&group.sums);
-        self.offsets[at] = group.scale * (group.sums[0] + group.sums[1]) as f32;
-    }
-}
-
-/// 32 values in 8 bits: `value ≈ scale * code`.
-#[derive(Clone, Copy)]
-pub(crate) struct QuantizedGroup {
-    pub codes: [i8; GROUP],
-    pub scale: f32,
-    /// Sums of the codes of both halves.
-    pub sums: [i32; 2],
-}
-
-impl QuantizedGroup {
-    /// What the codes leave over of `values`.
-    #[inline(always)]
-    pub fn rest(&self, values: &[f32; GROUP]) -> [f32; GROUP] {
-        let mut rest = [0.0; GROUP];
-        for ((rest, value), code) in rest.iter_mut().zip(values).zip(self.codes) {
-            *rest = f32::from(code).mul_add(-self.scale, *value);
-        }
-        rest
-    }
-}
-
-/// Codes of one group.
-#[inline(always)]
-pub(crate) fn quantize_group<L: Lanes>(lanes: L, values: &[f32; GROUP]) -> QuantizedGroup {
-    let mut largest = lanes.splat(0.0);
-    for part in values.chunks_exact(L::COUNT) {
-        largest = lanes.max(lanes.abs(lanes.load(part)), largest);
-    }
-    let largest = lanes.largest(largest);
-    let scale = largest / 127.0;
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    let inverse = lanes.splat(if inverse.is_finite() { inverse } else { 0.0 });
-    let (mut codes, mut sums) = ([0; GROUP], [0; 2]);
-    let parts = values.chunks_exact(L::COUNT).zip(codes.chunks_exact_mut(L::COUNT));
-    for (part, (values, codes)) in parts.enumerate() {
-        let sum = lanes.store_i8(lanes.mul(lanes.load(values), inverse), codes);
-        sums[part * L::COUNT / 16] += sum;
-    }
-    QuantizedGroup { codes, scale, sums }
 }

@@ -24,6 +24,13 @@ impl<'a> DisjointRows<'a> {
         Self { cells, stride }
     }
 
+    /// Where column `column` of `row` is, for a hint to the caches; anywhere when it is outside.
+    #[inline(always)]
+    pub(crate) fn address(&self, row: usize, column: usize) -> *const u8 {
+        let base = self.cells.as_ptr().cast::<u8>();
+        base.wrapping_add((row * self.stride + column) * size_of::<AtomicU32>())
+    }
+
     /// Writes `values` into `row` from `column` on.
     ///
     /// # Panics

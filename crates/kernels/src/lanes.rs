@@ -12,6 +12,9 @@ pub const PANEL_ROWS: usize = 16;
 /// Columns of activations that share one scale.
 pub const GROUP: usize = 32;
 
+/// Groups of a super-block of weights.
+pub const SUPER_GROUPS: usize = 8;
+
 /// How far ahead a stream from memory asks the nearest cache for its lines.
 const STREAM_NEAR_BYTES: usize = 1024;
 /// How far ahead it asks the second-level cache for them.
@@ -57,8 +60,10 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn load_f32_bytes(self, bytes: &[u8]) -> Self::F;
     /// Reads `COUNT` unsigned bytes.
     fn load_u8(self, bytes: &[u8]) -> Self::F;
-    /// Reads `COUNT` signed bytes.
-    fn load_i8(self, bytes: &[u8]) -> Self::F;
+    /// Reads `COUNT` unsigned bytes as integers.
+    fn load_u8_int(self, bytes: &[u8]) -> Self::I;
+    /// Reads `COUNT` signed bytes as integers.
+    fn load_i8_int(self, bytes: &[u8]) -> Self::I;
     /// Writes `COUNT` values as little-endian f16, rounded to nearest even.
     fn store_f16(self, value: Self::F, out: &mut [u8]);
     /// `a + b`
@@ -88,7 +93,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn splat_int(self, value: i32) -> Self::I;
     /// `a + b`, wrapping.
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I;
-    /// To f32.
+    /// `a * b + c`, wrapping.
+    fn mul_add_int(self, a: Self::I, b: Self::I, c: Self::I) -> Self::I;
+    /// To f32, rounded to nearest even.
     fn to_float(self, a: Self::I) -> Self::F;
     /// Rounds to integers, saturates to -127..=127 and writes `COUNT` signed bytes; returns their
     /// sum.
@@ -244,8 +251,12 @@ impl Lanes for Portable {
         each(|i| f32::from(bytes[i]))
     }
     #[inline(always)]
-    fn load_i8(self, bytes: &[u8]) -> Self::F {
-        each(|i| f32::from(bytes[i] as i8))
+    fn load_u8_int(self, bytes: &[u8]) -> Self::I {
+        std::array::from_fn(|i| i32::from(bytes[i]))
+    }
+    #[inline(always)]
+    fn load_i8_int(self, bytes: &[u8]) -> Self::I {
+        std::array::from_fn(|i| i32::from(bytes[i] as i8))
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F, out: &mut [u8]) {
@@ -313,6 +324,10 @@ impl Lanes for Portable {
     #[inline(always)]
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
         std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn mul_add_int(self, a: Self::I, b: Self::I, c: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_mul(b[i]).wrapping_add(c[i]))
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

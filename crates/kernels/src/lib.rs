@@ -34,7 +34,7 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use activations::{Activations, Codes};
+pub use activations::{Activations, Codes, Span};
 pub use buffer::Buffer;
 pub use cpu::Tier;
 pub use disjoint::DisjointRows;

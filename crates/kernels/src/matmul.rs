@@ -6,22 +6,25 @@
 //! the tier, so a row's result does not depend on the rows beside it.
 
 mod forms;
+mod groups;
 mod matrix_rows;
+mod super_blocks;
+mod super_matrix;
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::activations::{Activations, CodeTile, GROUP, RowGroups};
+use crate::activations::{Activations, CodeTile, GROUP, Span};
 use crate::cpu::Tier;
 use crate::disjoint::DisjointRows;
-use crate::dot::{each_row, four_codes};
 use crate::lanes::{Bf16Form, ElementForm, F16Form, F32Form, Kernel, Lanes, PANEL_ROWS};
-use crate::matrix::MATRIX_ROWS;
-use crate::packed::{Block, Form, PackedMatrix};
+use crate::matrix::{MATRIX_ROWS, MatrixLanes};
+use crate::packed::{Form, PackedMatrix};
 use crate::pool::Pool;
-use forms::{GroupForm, GroupScales};
-use matrix_rows::MatrixRows;
+use groups::Groups;
 use phial_tensor::DType;
+use super_blocks::SuperBlocks;
+use super_matrix::SUPER_PANELS;
 
 /// Bytes of weights that a tile may keep in the second-level cache while it walks the rows.
 const TILE_BYTES_MAX: usize = 256 * 1024;
@@ -29,14 +32,12 @@ const TILE_BYTES_MAX: usize = 256 * 1024;
 /// Tiles per thread that make an even split likely when a core is lost.
 const TILES_PER_THREAD: usize = 8;
 
-/// Groups of columns of a strip: the codes of eight rows take a third of the nearest cache.
+/// Groups of columns of a strip, a multiple of [`crate::lanes::SUPER_GROUPS`]: the codes of eight
+/// rows take a third of the nearest cache.
 const STRIP_GROUPS: usize = 32;
 
 /// Panels that walk their strips together, their sums in the nearest cache.
 const STRIP_PANELS: usize = 16;
-
-/// Vectors of codes in half a group.
-const FOUR: usize = 4;
 
 /// One weight matrix of a product and where its outputs go.
 #[derive(Clone, Copy)]
@@ -52,7 +53,7 @@ pub struct Product<'a> {
 /// with [`crate::activations::Codes::Sixteen`] the products of both are added.
 ///
 /// # Panics
-/// When a matrix's inputs are not the activations' columns.
+/// When a matrix's inputs are not the activations' columns, or its form takes codes of another span.
 pub fn matmul(
     pool: &Pool,
     tier: Tier,
@@ -65,9 +66,8 @@ pub fn matmul(
     let share = panels.div_ceil(pool.threads() * TILES_PER_THREAD).max(1);
     for product in products {
         let weights = product.weights;
-        assert_eq!(weights.columns(), input.columns(), "inputs of a matrix product");
-        let bytes = (weights.bytes() / weights.panels().max(1)).max(1);
-        let step = share.min((TILE_BYTES_MAX / bytes).max(1));
+        check(weights, input);
+        let step = share.min(tile_panels(weights, input));
         let mut first = 0;
         while first < weights.panels() {
             let end = (first + step).min(weights.panels());
@@ -82,7 +82,7 @@ pub fn matmul(
 /// they are. What is computed has the bits that it has in the whole product.
 ///
 /// # Panics
-/// When the matrix's inputs are not the activations' columns, or it has fewer panels.
+/// As [`matmul`], and when the matrix has fewer panels.
 pub fn matmul_panels(
     pool: &Pool,
     tier: Tier,
@@ -92,12 +92,11 @@ pub fn matmul_panels(
     out: DisjointRows<'_>,
 ) {
     let weights = product.weights;
-    assert_eq!(weights.columns(), input.columns(), "inputs of a matrix product");
+    check(weights, input);
     assert!(panels.iter().all(|range| range.end <= weights.panels()), "panels of a matrix");
     let count: usize = panels.iter().map(Range::len).sum();
-    let bytes = (weights.bytes() / weights.panels().max(1)).max(1);
     let share = count.div_ceil(pool.threads() * TILES_PER_THREAD).max(1);
-    let step = share.min((TILE_BYTES_MAX / bytes).max(1));
+    let step = share.min(tile_panels(weights, input));
     let mut tiles = Vec::new();
     for range in panels {
         for first in range.clone().step_by(step) {
@@ -106,6 +105,23 @@ pub fn matmul_panels(
         }
     }
     pool.run(tiles.len(), |index| tiles[index].run(tier));
+}
+
+fn check(weights: &PackedMatrix, input: &Activations) {
+    assert_eq!(weights.columns(), input.columns(), "inputs of a matrix product");
+    let span = weights.form().span();
+    assert!(span.is_none() || span == input.codes().span(), "codes of another span");
+}
+
+/// The most panels of a tile.
+fn tile_panels(weights: &PackedMatrix, input: &Activations) -> usize {
+    let matrix = input.code_rows() > 0 && input.tile_rows(0) == MATRIX_ROWS;
+    if matrix && weights.form().span() == Some(Span::Super) {
+        // Its rows walk the panels one super-block at a time.
+        return SUPER_PANELS;
+    }
+    let bytes = (weights.bytes() / weights.panels().max(1)).max(1);
+    (TILE_BYTES_MAX / bytes).max(1)
 }
 
 #[derive(Clone, Copy)]
@@ -125,39 +141,34 @@ impl Tile<'_> {
             Form::Float(DType::F32) => self.float::<F32Form>(tier),
             Form::Float(DType::BF16) => self.float::<Bf16Form>(tier),
             Form::Float(_) => self.float::<F16Form>(tier),
-            Form::Nibble => self.quantized::<forms::Nibble>(tier),
-            Form::NibbleMin => self.quantized::<forms::NibbleMin>(tier),
-            Form::NibbleSuper => self.quantized::<forms::NibbleSuper>(tier),
-            Form::FiveSuper => self.quantized::<forms::FiveSuper>(tier),
-            Form::SixSuper => self.quantized::<forms::SixSuper>(tier),
-            Form::Byte => self.quantized::<forms::Byte>(tier),
-            Form::ByteMin => self.quantized::<forms::ByteMin>(tier),
+            Form::Nibble => self.quantized::<Groups<forms::Nibble>>(tier),
+            Form::NibbleMin => self.quantized::<Groups<forms::NibbleMin>>(tier),
+            Form::NibbleSuper => self.quantized::<SuperBlocks<forms::NibbleSuper>>(tier),
+            Form::FiveSuper => self.quantized::<SuperBlocks<forms::FiveSuper>>(tier),
+            Form::SixSuper => self.quantized::<SuperBlocks<forms::SixSuper>>(tier),
+            Form::Byte => self.quantized::<Groups<forms::Byte>>(tier),
+            Form::ByteMin => self.quantized::<Groups<forms::ByteMin>>(tier),
         }
     }
 
-    fn quantized<G: GroupForm>(self, tier: Tier) {
+    fn quantized<P: ProductForm>(self, tier: Tier) {
         let mut row = 0;
         while row < self.input.code_rows() {
             let rows = self.input.tile_rows(row);
             if rows == MATRIX_ROWS {
-                row += self.matrix::<G>(tier, row);
+                let count = (self.input.code_rows() - row) / MATRIX_ROWS;
+                P::multiply_matrix(self, tier, row, count);
+                row += count * MATRIX_ROWS;
                 continue;
             }
             match rows {
-                8 => tier.run(CodeRows::<G, 8>::new(self, row)),
-                4 => tier.run(CodeRows::<G, 4>::new(self, row)),
-                2 => tier.run(CodeRows::<G, 2>::new(self, row)),
-                _ => tier.run(CodeRows::<G, 1>::new(self, row)),
+                8 => tier.run(CodeRows::<P, 8>::new(self, row)),
+                4 => tier.run(CodeRows::<P, 4>::new(self, row)),
+                2 => tier.run(CodeRows::<P, 2>::new(self, row)),
+                _ => tier.run(CodeRows::<P, 1>::new(self, row)),
             }
             row += rows;
         }
-    }
-
-    /// All whole tiles of matrix registers from row `first` on; gives back how many rows they have.
-    fn matrix<G: GroupForm>(self, tier: Tier, first: usize) -> usize {
-        let count = (self.input.code_rows() - first) / MATRIX_ROWS;
-        tier.run_matrix(MatrixRows::<G> { tile: self, first, count, form: PhantomData });
-        count * MATRIX_ROWS
     }
 
     fn float<E: ElementForm>(self, tier: Tier) {
@@ -178,6 +189,19 @@ impl Tile<'_> {
         let count = PANEL_ROWS.min(self.product.weights.rows() - first);
         for (r, sums) in sums.iter().enumerate() {
             self.out.store(row + r, self.product.column + first, &sums[..count]);
+        }
+    }
+
+    /// Asks for the outputs of two panels in the tile of rows of codes that begins at `row`: each is
+    /// in a page of its own, and stores that wait for it hold up those behind them.
+    #[inline(always)]
+    fn prefetch_outputs<M: MatrixLanes>(&self, lanes: M, panel: usize, row: usize) {
+        let per_row = self.input.code_rows() / self.input.rows();
+        let column = self.product.column + panel * PANEL_ROWS;
+        for r in 0..MATRIX_ROWS / per_row {
+            for column in [column, column + PANEL_ROWS] {
+                lanes.prefetch_output(self.out.address(row / per_row + r, column));
+            }
         }
     }
 
@@ -202,14 +226,29 @@ impl Tile<'_> {
     }
 }
 
-/// `R` rows of codes from `row` on with every panel of a tile of quantised weights.
-struct CodeRows<'a, G, const R: usize> {
-    tile: Tile<'a>,
-    row: usize,
-    form: PhantomData<G>,
+/// How rows of codes are multiplied with the panels of a form.
+trait ProductForm {
+    /// Adds the dot products of `R` rows with the weights at `place` of a panel.
+    fn add_panel<L: Lanes, const R: usize>(
+        lanes: L,
+        panel: &[u8],
+        rows: CodeTile<'_, R>,
+        place: &Place,
+        out: &mut [[f32; PANEL_ROWS]; R],
+    );
+
+    /// `count` tiles of rows from row `first` on, of a tile of weights, through matrix registers.
+    fn multiply_matrix(tile: Tile<'_>, tier: Tier, first: usize, count: usize);
 }
 
-impl<G: GroupForm, const R: usize> Kernel for CodeRows<'_, G, R> {
+/// `R` rows of codes from `row` on with every panel of a tile of quantised weights.
+struct CodeRows<'a, P, const R: usize> {
+    tile: Tile<'a>,
+    row: usize,
+    form: PhantomData<P>,
+}
+
+impl<P: ProductForm, const R: usize> Kernel for CodeRows<'_, P, R> {
     type Output = ();
 
     /// The first rows read the weights from memory, panel by panel, end to end. All others walk
@@ -234,7 +273,7 @@ impl<G: GroupForm, const R: usize> Kernel for CodeRows<'_, G, R> {
                     let bytes = product.weights.panel(panel);
                     for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
                         let place = Place { groups: part.clone(), lane, ahead };
-                        panel_lanes::<L, G, R>(lanes, bytes, rows, &place, sums);
+                        P::add_panel(lanes, bytes, rows, &place, sums);
                     }
                 }
             }
@@ -245,7 +284,7 @@ impl<G: GroupForm, const R: usize> Kernel for CodeRows<'_, G, R> {
     }
 }
 
-impl<'a, G, const R: usize> CodeRows<'a, G, R> {
+impl<'a, P, const R: usize> CodeRows<'a, P, R> {
     fn new(tile: Tile<'a>, row: usize) -> Self {
         Self { tile, row, form: PhantomData }
     }
@@ -316,125 +355,4 @@ struct Place {
     lane: usize,
     /// Ask memory for what comes next: the weights have not been met before.
     ahead: bool,
-}
-
-/// Adds the dot products of `R` rows of activations with the weights at `place` of a panel.
-#[inline(always)]
-fn panel_lanes<L: Lanes, G: GroupForm, const R: usize>(
-    lanes: L,
-    panel: &[u8],
-    rows: CodeTile<'_, R>,
-    place: &Place,
-    out: &mut [[f32; PANEL_ROWS]; R],
-) {
-    let Block { groups, scale_bytes, code_bytes } = G::BLOCK;
-    let lane = place.lane;
-    let mut sums = [lanes.splat(0.0); R];
-    each_row!(r < R, {
-        sums[r] = lanes.load(&out[r][lane..]);
-    });
-    let rows = rows.part(place.groups.clone());
-    let blocks = panel[place.groups.start / groups * G::BLOCK.bytes()..]
-        .chunks_exact(G::BLOCK.bytes())
-        .take(place.groups.len() / groups);
-    for (index, block) in blocks.enumerate() {
-        let (scales, codes) = block.split_at(scale_bytes);
-        let block_scales = G::block_scales(lanes, scales, lane);
-        for group in 0..groups {
-            let codes = &codes[group * code_bytes..][..code_bytes];
-            if place.ahead && lane == 0 {
-                for line in (0..code_bytes + scale_bytes / groups).step_by(64) {
-                    lanes.prefetch_stream(codes, line);
-                }
-            }
-            let weight = G::scales(lanes, scales, block_scales, group, lane);
-            let row_groups = rows.group(index * groups + group);
-            add_group::<L, G, R>(lanes, (codes, lane), &weight, &row_groups, &mut sums);
-        }
-    }
-    each_row!(r < R, {
-        lanes.store(sums[r], &mut out[r][lane..]);
-    });
-}
-
-/// Adds the products of one group of every row.
-#[inline(always)]
-fn add_group<L: Lanes, G: GroupForm, const R: usize>(
-    lanes: L,
-    (codes, lane): (&[u8], usize),
-    weight: &GroupScales<L>,
-    rows: &RowGroups<'_, R>,
-    sums: &mut [L::F; R],
-) {
-    let zero = if G::WIDE { L::WIDE_OFFSET } else { G::ZERO };
-    let mut low = [lanes.splat_int(0); R];
-    let mut high = low;
-    if zero != 0 {
-        each_row!(r < R, {
-            let [low_sum, high_sum] = rows.sums[r];
-            if G::SPLIT {
-                low[r] = lanes.splat_int(-zero * low_sum);
-                high[r] = lanes.splat_int(-zero * high_sum);
-            } else {
-                low[r] = lanes.splat_int(-zero * (low_sum + high_sum));
-            }
-        });
-    }
-    half_group::<L, G, R, 0>(lanes, (codes, lane), rows.codes, &mut low);
-    if G::SPLIT {
-        let mut both = *sums;
-        each_row!(r < R, {
-            both[r] = lanes.mul(lanes.to_float(low[r]), weight.low);
-        });
-        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut high);
-        each_row!(r < R, {
-            both[r] = lanes.fma(lanes.to_float(high[r]), weight.high, both[r]);
-            sums[r] = lanes.fma(both[r], lanes.splat(rows.scales[r]), sums[r]);
-            if G::MINIMUM {
-                let [low_sum, high_sum] = rows.sums[r].map(|sum| sum as f32);
-                let scale = rows.scales[r];
-                sums[r] = lanes.fma(weight.low_minimum, lanes.splat(scale * low_sum), sums[r]);
-                sums[r] = lanes.fma(weight.high_minimum, lanes.splat(scale * high_sum), sums[r]);
-            }
-        });
-        return;
-    }
-    // Few rows: two short chains of products end sooner than a long one. The sums are exact.
-    if R <= 2 {
-        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut high);
-        each_row!(r < R, {
-            low[r] = lanes.add_int(low[r], high[r]);
-        });
-    } else {
-        half_group::<L, G, R, 4>(lanes, (codes, lane), rows.codes, &mut low);
-    }
-    each_row!(r < R, {
-        let dot = lanes.mul(lanes.to_float(low[r]), lanes.splat(rows.scales[r]));
-        sums[r] = lanes.fma(dot, weight.low, sums[r]);
-        if G::MINIMUM {
-            sums[r] = lanes.fma(weight.low_minimum, lanes.splat(rows.offsets[r]), sums[r]);
-        }
-    });
-}
-
-/// Adds the products of four vectors of codes from `FIRST` on to the sums of every row: each
-/// vector is unpacked once, and the rows' sums are independent of each other.
-#[inline(always)]
-fn half_group<L: Lanes, G: GroupForm, const R: usize, const FIRST: usize>(
-    lanes: L,
-    (codes, lane): (&[u8], usize),
-    rows: &[[i8; GROUP]; R],
-    sums: &mut [L::I; R],
-) {
-    each_row!(vector < FOUR, {
-        let code = G::code(lanes, codes, FIRST + vector, lane);
-        each_row!(r < R, {
-            let four = four_codes(&rows[r], FIRST + vector);
-            sums[r] = if G::WIDE {
-                lanes.dot_wide(sums[r], code, four)
-            } else {
-                lanes.dot(sums[r], code, four)
-            };
-        });
-    });
 }

@@ -12,12 +12,51 @@ pub type RowBlock = [[i8; GROUP]; MATRIX_ROWS];
 /// Sums of each of those rows with each of 16 weight rows.
 pub type SumBlock = [[i32; PANEL_ROWS]; MATRIX_ROWS];
 
+/// Columns that a row of a matrix register holds.
+pub const WIDE: usize = 64;
+
+/// As [`CodeBlock`], of 64 columns.
+pub type WideBlock = [[i8; 4 * PANEL_ROWS]; 16];
+
+/// 64 columns of as many rows of activations as a register takes.
+pub type WideRows = [[i8; WIDE]; MATRIX_ROWS];
+
+/// A super-block of 16 weight rows and 256 columns, ready to be multiplied. The products of codes
+/// and integer scales take two bytes: `128 * high + low`.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct SuperBlock {
+    /// Signed.
+    pub high: [WideBlock; 4],
+    /// In 0..128.
+    pub low: [WideBlock; 4],
+    /// The integer minimums, unsigned, as the totals of the rows' groups are coded
+    /// ([`crate::activations`]): of each group 16 columns, in the first eight four times itself.
+    pub minimums: [[[i32; PANEL_ROWS]; 16]; 2],
+}
+
+/// Sums of a super-block with each of 16 rows.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct SuperSums {
+    /// Of [`SuperBlock::high`]; 128 times as much.
+    pub high: SumBlock,
+    /// Of [`SuperBlock::low`].
+    pub low: SumBlock,
+    /// Of [`SuperBlock::minimums`].
+    pub minimums: SumBlock,
+}
+
 /// Rows of activations that a matrix register takes. Fewer are left to vectors, which are quicker
 /// where codes are not unpacked for several tiles of rows.
 pub const MATRIX_ROWS: usize = 16;
 
 /// Work that is written once and run on any tier with matrix registers.
 pub trait MatrixKernel {
+    /// Whether registers hold 64 columns, for [`MatrixLanes::multiply_super`] alone, or fewer, for
+    /// the other products.
+    const WIDE: bool;
+
     /// The body; `#[inline(always)]`, as of [`crate::lanes::Kernel`].
     fn run<M: MatrixLanes>(self, lanes: M);
 }
@@ -27,6 +66,9 @@ pub trait MatrixLanes: Lanes {
     /// Asks for the cache line in which `codes` begin; a hint.
     #[inline(always)]
     fn prefetch_codes(self, _codes: &[i8]) {}
+    /// Asks for the cache line at an address that will be written; a hint, wherever it points.
+    #[inline(always)]
+    fn prefetch_output(self, _address: *const u8) {}
     /// Writes `code - zero` for every byte, wrapping.
     fn store_codes(self, codes: Self::B, zero: u8, out: &mut [i8; 4 * PANEL_ROWS]);
     /// Reads 16 values.
@@ -35,6 +77,30 @@ pub trait MatrixLanes: Lanes {
     fn multiply(self, codes: &CodeBlock, rows: &RowBlock, out: &mut SumBlock);
     /// As [`MatrixLanes::multiply`], of the first 16 columns and of the others.
     fn multiply_halves(self, codes: &CodeBlock, rows: &RowBlock, out: &mut [SumBlock; 2]);
+
+    /// Writes `(code - zero) * scale` for every byte as `128 * high + low`, `low` in 0..128; the
+    /// product fits into 15 bits and a sign.
+    fn store_scaled(
+        self,
+        codes: Self::B,
+        zero: u8,
+        scale: Self::I,
+        high: &mut [i8; 4 * PANEL_ROWS],
+        low: &mut [i8; 4 * PANEL_ROWS],
+    );
+    /// Writes 16 values.
+    fn store_int(self, values: Self::I, out: &mut [i32; PANEL_ROWS]);
+    /// `128 * high + low`
+    fn join(self, high: Self::I, low: Self::I) -> Self::I;
+    /// The sums of `codes` with 256 columns of rows, and of the minimums with their totals, where
+    /// `MINIMUMS`.
+    fn multiply_super<const MINIMUMS: bool>(
+        self,
+        codes: &SuperBlock,
+        rows: &[WideRows; 4],
+        totals: &[WideRows; 2],
+        out: &mut SuperSums,
+    );
 }
 
 impl MatrixLanes for Portable {
@@ -54,6 +120,57 @@ impl MatrixLanes for Portable {
     fn multiply_halves(self, codes: &CodeBlock, rows: &RowBlock, out: &mut [SumBlock; 2]) {
         *out = [products(codes, rows, 0..GROUP / 2), products(codes, rows, GROUP / 2..GROUP)];
     }
+    #[inline(always)]
+    fn store_scaled(
+        self,
+        codes: Self::B,
+        zero: u8,
+        scale: Self::I,
+        high: &mut [i8; 4 * PANEL_ROWS],
+        low: &mut [i8; 4 * PANEL_ROWS],
+    ) {
+        for (index, code) in codes.into_iter().enumerate() {
+            let product = (i32::from(code) - i32::from(zero)) * scale[index / 4];
+            (high[index], low[index]) = ((product >> 7) as i8, (product & 127) as i8);
+        }
+    }
+    #[inline(always)]
+    fn store_int(self, values: Self::I, out: &mut [i32; PANEL_ROWS]) {
+        *out = values;
+    }
+    #[inline(always)]
+    fn join(self, high: Self::I, low: Self::I) -> Self::I {
+        std::array::from_fn(|lane| (high[lane] << 7).wrapping_add(low[lane]))
+    }
+    #[inline(always)]
+    fn multiply_super<const MINIMUMS: bool>(
+        self,
+        codes: &SuperBlock,
+        rows: &[WideRows; 4],
+        totals: &[WideRows; 2],
+        out: &mut SuperSums,
+    ) {
+        out.high = wide_products(&codes.high, rows, i32::from);
+        out.low = wide_products(&codes.low, rows, i32::from);
+        if MINIMUMS {
+            let bytes = codes.minimums.map(|block| {
+                block.map(|lanes| std::array::from_fn(|i| lanes[i / 4].to_le_bytes()[i % 4] as i8))
+            });
+            out.minimums = wide_products(&bytes, totals, |byte| i32::from(byte as u8));
+        }
+    }
+}
+
+/// The plain sums, of weights that `read` makes numbers of.
+fn wide_products(codes: &[WideBlock], rows: &[WideRows], read: impl Fn(i8) -> i32) -> SumBlock {
+    let sum = |row: usize, lane: usize| -> i32 {
+        let blocks = codes.iter().zip(rows).flat_map(|(codes, rows)| {
+            let pairs = rows[row].iter().enumerate();
+            pairs.map(|(column, value)| (codes[column / 4][4 * lane + column % 4], *value))
+        });
+        blocks.map(|(code, value)| read(code) * i32::from(value)).sum()
+    };
+    std::array::from_fn(|row| std::array::from_fn(|lane| sum(row, lane)))
 }
 
 /// The plain sums.
@@ -85,6 +202,8 @@ mod tests {
     struct Told<'a, 'b>(Block<'a>, &'b mut Vec<i32>);
 
     impl MatrixKernel for Told<'_, '_> {
+        const WIDE: bool = false;
+
         #[inline(always)]
         fn run<M: MatrixLanes>(self, lanes: M) {
             let Block { bytes, zero, rows } = self.0;
@@ -120,6 +239,95 @@ mod tests {
                 for tier in Tier::available() {
                     got.clear();
                     if tier.run_matrix(Told(block, &mut got)) {
+                        assert_eq!(got, expected, "{tier}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The products of one super-block, as one line of numbers.
+    struct ToldSuper<'a> {
+        bytes: &'a [u8; 64],
+        zero: u8,
+        scales: &'a [u8; 16],
+        rows: &'a [WideRows; 4],
+        totals: &'a [WideRows; 2],
+        out: &'a mut Vec<i32>,
+    }
+
+    impl MatrixKernel for ToldSuper<'_> {
+        const WIDE: bool = true;
+
+        #[inline(always)]
+        fn run<M: MatrixLanes>(self, lanes: M) {
+            let mut block = SuperBlock {
+                high: [[[0; 64]; 16]; 4],
+                low: [[[0; 64]; 16]; 4],
+                minimums: [[[0; 16]; 16]; 2],
+            };
+            let scales = lanes.load_i8_int(self.scales);
+            let codes = lanes.low_nibbles(lanes.load_bytes(self.bytes));
+            let (high, low) = (block.high.as_flattened_mut(), block.low.as_flattened_mut());
+            for (high, low) in high.iter_mut().zip(low) {
+                lanes.store_scaled(codes, self.zero, scales, high, low);
+            }
+            let minimums = lanes.mul_add_int(
+                lanes.load_u8_int(self.scales),
+                lanes.splat_int(0x0101_0101),
+                lanes.splat_int(0),
+            );
+            for out in block.minimums.as_flattened_mut() {
+                lanes.store_int(minimums, out);
+            }
+            let nothing = [[0; PANEL_ROWS]; MATRIX_ROWS];
+            let mut sums = SuperSums { high: nothing, low: nothing, minimums: nothing };
+            lanes.multiply_super::<true>(&block, self.rows, self.totals, &mut sums);
+            for (row, high) in sums.high.iter().enumerate() {
+                let mut out = [0; 16];
+                let joined = lanes.join(lanes.load_int(high), lanes.load_int(&sums.low[row]));
+                lanes.store_int(joined, &mut out);
+                self.out.extend(out);
+                self.out.extend(sums.minimums[row]);
+            }
+        }
+    }
+
+    #[test]
+    fn super_blocks_are_multiplied_as_plain_sums() {
+        for seed in 0..20_u32 {
+            let noise = |index: u32| (index.wrapping_add(seed).wrapping_mul(2_654_435_761)) >> 24;
+            let bytes = std::array::from_fn(|i| noise(i as u32) as u8);
+            let scales = std::array::from_fn(|i| noise(i as u32 + 77) as u8);
+            let row = |first: u32| {
+                let value = |c: usize| noise(first + c as u32) as i8;
+                std::array::from_fn(|r| std::array::from_fn(|c| value(64 * r + c)))
+            };
+            let rows = std::array::from_fn(|block| row(1000 + 1024 * block as u32));
+            let totals = std::array::from_fn(|block| row(9000 + 1024 * block as u32));
+            for zero in [0, 8, 15] {
+                let told = |tier: Option<Tier>| {
+                    let mut out = Vec::new();
+                    let (bytes, scales, rows, totals) = (&bytes, &scales, &rows, &totals);
+                    let kernel = ToldSuper { bytes, zero, scales, rows, totals, out: &mut out };
+                    let ran = match tier {
+                        Some(tier) => tier.run_matrix(kernel),
+                        None => {
+                            kernel.run(Portable);
+                            true
+                        }
+                    };
+                    ran.then_some(out)
+                };
+                let expected = told(None).expect("plain sums");
+                // One product by hand: row 0, lane 0.
+                let code = |c: usize| i32::from(bytes[c % 4] & 15) - i32::from(zero);
+                let scale = i32::from(scales[0] as i8);
+                let columns =
+                    (0..256).map(|c| code(c) * scale * i32::from(rows[c / 64][0][c % 64]));
+                assert_eq!(expected[0], columns.sum::<i32>());
+                for tier in Tier::available() {
+                    if let Some(got) = told(Some(tier)) {
                         assert_eq!(got, expected, "{tier}");
                     }
                 }

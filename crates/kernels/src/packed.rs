@@ -21,6 +21,7 @@ mod pack;
 
 use phial_tensor::{DType, SharedBytes, Tensor};
 
+use crate::activations::Span;
 use crate::buffer::Buffer;
 use crate::lanes::PANEL_ROWS;
 use crate::pool::Pool;
@@ -82,9 +83,14 @@ impl Form {
         }
     }
 
-    /// Whether the product takes 8-bit activations.
-    pub const fn quantized(self) -> bool {
-        !matches!(self, Form::Float(_))
+    /// Columns of activations that share a scale where the product takes codes of them; `None` of
+    /// floats, which are multiplied with the values.
+    pub const fn span(self) -> Option<Span> {
+        match self {
+            Form::Float(_) => None,
+            Form::NibbleSuper | Form::FiveSuper | Form::SixSuper => Some(Span::Super),
+            Form::Nibble | Form::NibbleMin | Form::Byte | Form::ByteMin => Some(Span::Group),
+        }
     }
 
     /// How a panel is cut into blocks.

@@ -1,5 +1,6 @@
 //! The plain form of every operation: slow, short, and the specification of the fast ones.
 
+use crate::activations::Span;
 use crate::attention::{AttentionSpan, Geometry};
 
 /// `out[r][o] = sum over i of weights[o][i] * input[r][i]`, summed in f64.
@@ -14,10 +15,10 @@ pub fn matmul(weights: &[f32], input: &[f32], columns: usize) -> Vec<f32> {
     out
 }
 
-/// What 8-bit activations stand for: groups of 32 rounded to multiples of a 127th of the largest.
-pub fn quantize_activations(input: &[f32]) -> Vec<f32> {
+/// What 8-bit activations stand for: `span` columns rounded to multiples of a 127th of the largest.
+pub fn quantize_activations(input: &[f32], span: Span) -> Vec<f32> {
     let mut out = Vec::with_capacity(input.len());
-    for group in input.chunks(32) {
+    for group in input.chunks(span.columns()) {
         let largest = group.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
         let scale = largest / 127.0;
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };

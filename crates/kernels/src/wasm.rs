@@ -96,8 +96,12 @@ impl Lanes for Simd128 {
         f32x4_convert_i32x4(i32x4_extend_low_u16x8(i16x8_extend_low_u8x16(four_bytes(bytes))))
     }
     #[inline(always)]
-    fn load_i8(self, bytes: &[u8]) -> Self::F {
-        f32x4_convert_i32x4(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(four_bytes(bytes))))
+    fn load_u8_int(self, bytes: &[u8]) -> Self::I {
+        i32x4_extend_low_u16x8(i16x8_extend_low_u8x16(four_bytes(bytes)))
+    }
+    #[inline(always)]
+    fn load_i8_int(self, bytes: &[u8]) -> Self::I {
+        i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(four_bytes(bytes)))
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F, out: &mut [u8]) {
@@ -173,6 +177,10 @@ impl Lanes for Simd128 {
     #[inline(always)]
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
         i32x4_add(a, b)
+    }
+    #[inline(always)]
+    fn mul_add_int(self, a: Self::I, b: Self::I, c: Self::I) -> Self::I {
+        i32x4_add(i32x4_mul(a, b), c)
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

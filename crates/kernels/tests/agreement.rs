@@ -7,8 +7,9 @@ use phial_kernels::attention::{
     AttentionSpan, BLOCK, Element, Geometry, attention, store_position,
 };
 use phial_kernels::matmul::{Product, matmul};
+use phial_kernels::packed::Form;
 use phial_kernels::{
-    Activations, Codes, DisjointRows, PackedMatrix, Pool, Tier, elementwise, reference,
+    Activations, Codes, DisjointRows, PackedMatrix, Pool, Span, Tier, elementwise, reference,
 };
 use phial_tensor::{DType, Tensor, quant};
 
@@ -55,7 +56,7 @@ fn product(pool: &Pool, tier: Tier, tensor: &Tensor, input: &[f32]) -> Vec<f32> 
     let columns = tensor.columns();
     let rows = input.len() / columns;
     let mut activations = Activations::default();
-    let kind = if packed.form().quantized() { Codes::Eight } else { Codes::None };
+    let kind = packed.form().span().map_or(Codes::None, Codes::Eight);
     activations.fill(pool, tier, (rows, columns), kind, |row, out| {
         out.copy_from_slice(&input[row * columns..][..columns]);
     });
@@ -82,10 +83,9 @@ fn matrix_product_agrees_with_reference_in_every_type_size_and_tier() {
                 for rows in [1, 2, 3, 4, 5, 8, 11, 17, many] {
                     let tensor = random_tensor(dtype, weights, columns, (weights * columns) as u64);
                     let input = noise(3, rows * columns);
-                    let seen = if block > 1 {
-                        reference::quantize_activations(&input)
-                    } else {
-                        input.clone()
+                    let seen = match Form::of(dtype).span() {
+                        Some(span) => reference::quantize_activations(&input, span),
+                        None => input.clone(),
                     };
                     let expected = reference::matmul(&tensor.to_f32(), &seen, columns);
                     let mut first: Option<Vec<f32>> = None;
@@ -136,7 +136,7 @@ fn several_products_share_one_output_row() {
     let (a, b) = (random_tensor(DType::Q4_1, 33, 64, 1), random_tensor(DType::Q8_0, 20, 64, 2));
     let input = noise(4, 5 * 64);
     let mut activations = Activations::default();
-    activations.fill(&pool, tier, (5, 64), Codes::Eight, |row, out| {
+    activations.fill(&pool, tier, (5, 64), Codes::Eight(Span::Group), |row, out| {
         out.copy_from_slice(&input[row * 64..][..64]);
     });
     let packed = [&a, &b].map(|tensor| PackedMatrix::pack(tensor, 0..tensor.rows(), &pool));
@@ -158,7 +158,7 @@ fn packing_a_range_of_rows_is_packing_those_rows() {
     let part = PackedMatrix::pack(&tensor, 5..30, &pool);
     let whole = product(&pool, Tier::Portable, &tensor, &noise(2, 256));
     let mut activations = Activations::default();
-    activations.fill(&pool, Tier::Portable, (1, 256), Codes::Eight, |_, out| {
+    activations.fill(&pool, Tier::Portable, (1, 256), Codes::Eight(Span::Super), |_, out| {
         out.copy_from_slice(&noise(2, 256));
     });
     let mut out = vec![0.0; 25];
@@ -409,7 +409,8 @@ fn left_over_codes_make_sixteen_bits() {
             matmul(&pool, tier, &products, &activations, DisjointRows::new(&mut out, 20));
             out.iter().zip(&expected).map(|(got, e)| (got - e).abs()).fold(0.0, f32::max)
         };
-        let (eight, sixteen) = (worst(Codes::Eight), worst(Codes::Sixteen));
+        let span = Span::Super;
+        let (eight, sixteen) = (worst(Codes::Eight(span)), worst(Codes::Sixteen(span)));
         assert!(sixteen < 1e-3 && sixteen < eight / 20.0, "{tier}: {sixteen} beside {eight}");
     }
 }

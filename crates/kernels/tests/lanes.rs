@@ -161,10 +161,28 @@ fn halves_are_rounded_to_nearest_even() {
     }
 }
 
-sixteen_lanes!(Bytes(bytes: [u8; 64], signed: bool) -> f32, |self, lanes, at, out| {
+sixteen_lanes!(Bytes(bytes: [u8; 64], how: Load) -> f32, |self, lanes, at, out| {
     let bytes = &self.bytes[at..];
-    lanes.store(if self.signed { lanes.load_i8(bytes) } else { lanes.load_u8(bytes) }, out);
+    let values = match self.how {
+        Load::Unsigned => lanes.load_u8(bytes),
+        Load::UnsignedInt => lanes.to_float(lanes.load_u8_int(bytes)),
+        Load::SignedInt => lanes.to_float(lanes.load_i8_int(bytes)),
+        Load::Product => {
+            let (a, b) = (lanes.load_i8_int(bytes), lanes.load_u8_int(bytes));
+            lanes.to_float(lanes.mul_add_int(a, b, lanes.splat_int(-77)))
+        }
+    };
+    lanes.store(values, out);
 });
+
+/// How bytes become lanes.
+#[derive(Clone, Copy)]
+enum Load {
+    Unsigned,
+    UnsignedInt,
+    SignedInt,
+    Product,
+}
 
 /// What becomes of packed codes, seen through dot products with 1 in one place.
 #[derive(Clone, Copy)]
@@ -195,8 +213,8 @@ sixteen_lanes!(Unpacked(bytes: [u8; 64], part: Unpack, one: i32) -> f32, |self, 
 fn bytes_are_read_and_unpacked() {
     for first in (0..=255_u8).step_by(64) {
         let bytes = std::array::from_fn(|i| first + i as u8);
-        for signed in [false, true] {
-            compare(Bytes { bytes, signed }, "load of bytes", same_floats);
+        for how in [Load::Unsigned, Load::UnsignedInt, Load::SignedInt, Load::Product] {
+            compare(Bytes { bytes, how }, "load of bytes", same_floats);
         }
         let parts =
             [Unpack::Low, Unpack::High, Unpack::Bits0, Unpack::Bits3, Unpack::Bits4, Unpack::Bits6];

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use phial_kernels::matmul::{Product, matmul, matmul_panels};
-use phial_kernels::{Activations, Codes, DisjointRows, PackedMatrix, Pool, Tier, elementwise};
+use phial_kernels::{
+    Activations, Codes, DisjointRows, PackedMatrix, Pool, Span, Tier, elementwise,
+};
 use phial_tensor::{DType, Tensor};
 
 use crate::packs::Packs;
@@ -25,6 +27,7 @@ pub struct Linear {
     parts: Vec<(PackedMatrix, usize)>,
     rows: usize,
     columns: usize,
+    arithmetic: Arithmetic,
     codes: Codes,
 }
 
@@ -37,6 +40,16 @@ pub(crate) enum Arithmetic {
     Fine,
     /// Quantised weights are multiplied with 8-bit activations.
     Fast,
+}
+
+impl Arithmetic {
+    /// What quantised weights are multiplied with.
+    fn codes(self, span: Span) -> Codes {
+        match self {
+            Arithmetic::Fine => Codes::Sixteen(span),
+            Arithmetic::Exact | Arithmetic::Fast => Codes::Eight(span),
+        }
+    }
 }
 
 impl Linear {
@@ -59,14 +72,10 @@ impl Linear {
             rows += count;
         }
         let columns = tensors.first().map_or(0, |(_, tensor)| tensor.columns());
-        let quantized =
-            parts.iter().any(|(matrix, _): &(PackedMatrix, usize)| matrix.form().quantized());
-        let codes = match arithmetic {
-            _ if !quantized => Codes::None,
-            Arithmetic::Fine => Codes::Sixteen,
-            _ => Codes::Eight,
-        };
-        Self { parts, rows, columns, codes }
+        let spans =
+            parts.iter().filter_map(|(matrix, _): &(PackedMatrix, usize)| matrix.form().span());
+        let codes = spans.max().map_or(Codes::None, |span| arithmetic.codes(span));
+        Self { parts, rows, columns, arithmetic, codes }
     }
 
     /// Outputs.
@@ -107,13 +116,30 @@ impl Linear {
             out.resize(len, 0.0);
         }
         let out = &mut out[..len];
-        let products: Vec<_> = self
-            .parts
-            .iter()
-            .map(|(weights, column)| Product { weights, column: *column })
-            .collect();
-        matmul(&compute.pool, compute.tier, &products, input, DisjointRows::new(out, self.rows));
+        let all = self.parts.iter().map(|(weights, column)| Product { weights, column: *column });
+        let read = |product: &Product<'_>| {
+            let span = product.weights.form().span();
+            span.is_none() || span == input.codes().span()
+        };
+        let (products, others): (Vec<_>, Vec<_>) = all.partition(read);
+        let rows = DisjointRows::new(out, self.rows);
+        matmul(&compute.pool, compute.tier, &products, input, rows);
+        if !others.is_empty() {
+            let again = self.coded_otherwise(compute, input);
+            matmul(&compute.pool, compute.tier, &others, &again, rows);
+        }
         out
+    }
+
+    /// The input with a scale per group, for parts of a type that is not that of the others: some
+    /// files have a few tensors of another type.
+    fn coded_otherwise(&self, compute: &Compute, input: &Activations) -> Activations {
+        let (shape, codes) = ((input.rows(), self.columns), self.arithmetic.codes(Span::Group));
+        let mut again = Activations::default();
+        again.fill(&compute.pool, compute.tier, shape, codes, |row, out| {
+            out.copy_from_slice(&input.values()[row * self.columns..][..self.columns]);
+        });
+        again
     }
 
     /// Like [`Self::apply`], for some panels of the outputs, each of 16 rows; all other
@@ -182,6 +208,57 @@ impl LowRank {
         for (row, up) in rows.zip(up.chunks_exact(width)) {
             let out = &mut out[row * stride + self.column..][..width];
             elementwise::add_scaled(out, self.scale, up);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phial_tensor::quant;
+
+    const COLUMNS: usize = 512;
+    const ROWS: usize = 5;
+
+    fn tensor(dtype: DType, rows: usize) -> Tensor {
+        let value = |index: usize| ((index * 37 + rows) % 101) as f32 / 50.0 - 1.0;
+        let mut bytes = vec![0; dtype.row_bytes(COLUMNS).expect("whole blocks") * rows];
+        let len = bytes.len() / rows;
+        for (row, out) in bytes.chunks_exact_mut(len).enumerate() {
+            let values: Vec<f32> = (0..COLUMNS).map(|column| value(row * 13 + column)).collect();
+            quant::encode(dtype, &values, out);
+        }
+        Tensor { dtype, shape: vec![rows, COLUMNS], bytes: bytes.into() }
+    }
+
+    fn outputs(tensors: &[(&str, Tensor)], arithmetic: Arithmetic, compute: &Compute) -> Vec<f32> {
+        let linear = Linear::pack(tensors, arithmetic, &mut Packs::Memory, compute);
+        let mut input = Activations::default();
+        input.fill(&compute.pool, compute.tier, (ROWS, COLUMNS), linear.codes(), |row, out| {
+            for (column, out) in out.iter_mut().enumerate() {
+                *out = ((row * 31 + column * 7) % 67) as f32 / 30.0 - 1.1;
+            }
+        });
+        linear.apply(compute, &input, &mut Vec::new()).to_vec()
+    }
+
+    #[test]
+    fn parts_of_every_type_compute_what_they_do_alone() {
+        let compute = Compute { pool: Arc::new(Pool::new(2)), tier: Tier::available()[0] };
+        let parts = [(DType::Q8_0, 20), (DType::Q4_K, 33), (DType::BF16, 16), (DType::Q6_K, 7)];
+        for arithmetic in [Arithmetic::Fast, Arithmetic::Fine, Arithmetic::Exact] {
+            let together = parts.map(|(dtype, rows)| (dtype.name(), tensor(dtype, rows)));
+            let together = outputs(&together, arithmetic, &compute);
+            let width = together.len() / ROWS;
+            let mut first = 0;
+            for (dtype, rows) in parts {
+                let alone = outputs(&[("alone", tensor(dtype, rows))], arithmetic, &compute);
+                for (whole, alone) in together.chunks_exact(width).zip(alone.chunks_exact(rows)) {
+                    assert!(whole[first..][..rows] == *alone, "{} {arithmetic:?}", dtype.name());
+                }
+                first += rows;
+            }
+            assert_eq!(first, width);
         }
     }
 }

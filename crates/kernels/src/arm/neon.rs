@@ -81,11 +81,15 @@ impl<D: ByteDot> Lanes for Neon<D> {
         }
     }
     #[inline(always)]
-    fn load_i8(self, bytes: &[u8]) -> Self::F {
+    fn load_u8_int(self, bytes: &[u8]) -> Self::I {
         unsafe {
-            let words = vget_low_s16(vmovl_s8(vreinterpret_s8_u8(four_bytes(bytes))));
-            vcvtq_f32_s32(vmovl_s16(words))
+            let words = vget_low_u16(vmovl_u8(four_bytes(bytes)));
+            vreinterpretq_s32_u32(vmovl_u16(words))
         }
+    }
+    #[inline(always)]
+    fn load_i8_int(self, bytes: &[u8]) -> Self::I {
+        unsafe { vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(four_bytes(bytes))))) }
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F, out: &mut [u8]) {
@@ -151,6 +155,10 @@ impl<D: ByteDot> Lanes for Neon<D> {
     #[inline(always)]
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { vaddq_s32(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add_int(self, a: Self::I, b: Self::I, c: Self::I) -> Self::I {
+        unsafe { vmlaq_s32(c, a, b) }
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

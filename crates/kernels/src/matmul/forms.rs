@@ -13,7 +13,7 @@ pub(super) struct GroupScales<L: Lanes> {
 }
 
 /// A packed form, at compile time.
-pub(super) trait GroupForm {
+pub(super) trait PackedForm {
     /// How its panels are cut.
     const BLOCK: Block;
     /// A scale per 16 columns rather than per 32.
@@ -25,23 +25,31 @@ pub(super) trait GroupForm {
     /// The code that stands for zero (of codes below 128).
     const ZERO: i32 = 0;
 
-    /// What the scales of all groups of a block are multiplied with: scale and minimum.
-    #[inline(always)]
-    fn block_scales<L: Lanes>(lanes: L, _scales: &[u8], _lane: usize) -> (L::F, L::F) {
-        (lanes.splat(1.0), lanes.splat(1.0))
-    }
-
     /// Vector `index` (0..8) of codes: columns `4 * index..4 * index + 4` of the group.
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B;
+}
 
-    /// The scales of group `group` of a block.
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        block: (L::F, L::F),
-        group: usize,
-        lane: usize,
-    ) -> GroupScales<L>;
+/// A form with float scales: a block is one group.
+pub(super) trait GroupForm: PackedForm {
+    /// The scales of a block.
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> GroupScales<L>;
+}
+
+/// A form with integer scales under one float: a block is a super-block.
+pub(super) trait SuperForm: PackedForm {
+    /// What products with the integer scales, and with the (negated) integer minimums, are
+    /// multiplied with.
+    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F);
+
+    /// The integer scales of both halves of group `group`; forms that are not
+    /// [`PackedForm::SPLIT`] have one for both.
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> [L::I; 2];
+
+    /// The bytes of the integer minimums of a group, unsigned, below 64.
+    #[inline(always)]
+    fn minimums(scales: &[u8], _group: usize) -> &[u8] {
+        scales
+    }
 }
 
 #[inline(always)]
@@ -65,29 +73,20 @@ fn nibbles<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B 
 
 /// The f16 scale and (negated) minimum of a block of `q4_k` and `q5_k`.
 #[inline(always)]
-fn super_block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+fn scale_and_minimum<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
     let minimum = lanes.load_f16(&scales[32 + 2 * lane..64]);
     (lanes.load_f16(&scales[2 * lane..32]), lanes.sub(lanes.splat(0.0), minimum))
 }
 
-/// Their scale and minimum per group: a byte times the block's.
+/// Their integer scales and minimums of a group: 16 bytes each.
 #[inline(always)]
-fn super_scales<L: Lanes>(
-    lanes: L,
-    scales: &[u8],
-    (scale, minimum): (L::F, L::F),
-    group: usize,
-    lane: usize,
-) -> GroupScales<L> {
-    let small = &scales[64 + group * 32..][..32];
-    let scale = lanes.mul(scale, lanes.load_u8(&small[lane..16]));
-    let minimum = lanes.mul(minimum, lanes.load_u8(&small[16 + lane..]));
-    GroupScales { low: scale, high: scale, low_minimum: minimum, high_minimum: minimum }
+fn small_scales(scales: &[u8], group: usize) -> (&[u8], &[u8]) {
+    scales[64 + group * 32..][..32].split_at(16)
 }
 
 pub(super) struct Nibble;
 
-impl GroupForm for Nibble {
+impl PackedForm for Nibble {
     const BLOCK: Block = Form::Nibble.block();
     const ZERO: i32 = 8;
 
@@ -95,21 +94,18 @@ impl GroupForm for Nibble {
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
         nibbles(lanes, group, index, lane)
     }
+}
+
+impl GroupForm for Nibble {
     #[inline(always)]
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        _block: (L::F, L::F),
-        _group: usize,
-        lane: usize,
-    ) -> GroupScales<L> {
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> GroupScales<L> {
         one_scale(lanes, lanes.load_f16(&scales[2 * lane..32]))
     }
 }
 
 pub(super) struct NibbleMin;
 
-impl GroupForm for NibbleMin {
+impl PackedForm for NibbleMin {
     const BLOCK: Block = Form::NibbleMin.block();
     const MINIMUM: bool = true;
 
@@ -117,14 +113,11 @@ impl GroupForm for NibbleMin {
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
         nibbles(lanes, group, index, lane)
     }
+}
+
+impl GroupForm for NibbleMin {
     #[inline(always)]
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        _block: (L::F, L::F),
-        _group: usize,
-        lane: usize,
-    ) -> GroupScales<L> {
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> GroupScales<L> {
         let mut out = one_scale(lanes, lanes.load_f16(&scales[2 * lane..32]));
         out.low_minimum = lanes.load_f16(&scales[32 + 2 * lane..64]);
         out
@@ -133,40 +126,38 @@ impl GroupForm for NibbleMin {
 
 pub(super) struct NibbleSuper;
 
-impl GroupForm for NibbleSuper {
+impl PackedForm for NibbleSuper {
     const BLOCK: Block = Form::NibbleSuper.block();
     const MINIMUM: bool = true;
 
     #[inline(always)]
-    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
-        super_block_scales(lanes, scales, lane)
-    }
-    #[inline(always)]
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
         nibbles(lanes, group, index, lane)
     }
+}
+
+impl SuperForm for NibbleSuper {
     #[inline(always)]
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        block: (L::F, L::F),
-        group: usize,
-        lane: usize,
-    ) -> GroupScales<L> {
-        super_scales(lanes, scales, block, group, lane)
+    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+        scale_and_minimum(lanes, scales, lane)
+    }
+    #[inline(always)]
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> [L::I; 2] {
+        let scale = lanes.load_u8_int(&small_scales(scales, group).0[lane..]);
+        [scale, scale]
+    }
+    #[inline(always)]
+    fn minimums(scales: &[u8], group: usize) -> &[u8] {
+        small_scales(scales, group).1
     }
 }
 
 pub(super) struct FiveSuper;
 
-impl GroupForm for FiveSuper {
+impl PackedForm for FiveSuper {
     const BLOCK: Block = Form::FiveSuper.block();
     const MINIMUM: bool = true;
 
-    #[inline(always)]
-    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
-        super_block_scales(lanes, scales, lane)
-    }
     #[inline(always)]
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
         let low = nibbles(lanes, &group[..256], index, lane);
@@ -182,29 +173,31 @@ impl GroupForm for FiveSuper {
             _ => lanes.add_high_bits::<7, 1>(low, high),
         }
     }
+}
+
+impl SuperForm for FiveSuper {
     #[inline(always)]
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        block: (L::F, L::F),
-        group: usize,
-        lane: usize,
-    ) -> GroupScales<L> {
-        super_scales(lanes, scales, block, group, lane)
+    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+        scale_and_minimum(lanes, scales, lane)
+    }
+    #[inline(always)]
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> [L::I; 2] {
+        let scale = lanes.load_u8_int(&small_scales(scales, group).0[lane..]);
+        [scale, scale]
+    }
+    #[inline(always)]
+    fn minimums(scales: &[u8], group: usize) -> &[u8] {
+        small_scales(scales, group).1
     }
 }
 
 pub(super) struct SixSuper;
 
-impl GroupForm for SixSuper {
+impl PackedForm for SixSuper {
     const BLOCK: Block = Form::SixSuper.block();
     const SPLIT: bool = true;
     const ZERO: i32 = 32;
 
-    #[inline(always)]
-    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
-        (lanes.load_f16(&scales[2 * lane..32]), lanes.splat(0.0))
-    }
     #[inline(always)]
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
         let low = nibbles(lanes, &group[..256], index, lane);
@@ -216,28 +209,23 @@ impl GroupForm for SixSuper {
             _ => lanes.add_high_bits::<6, 3>(low, high),
         }
     }
+}
+
+impl SuperForm for SixSuper {
     #[inline(always)]
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        block: (L::F, L::F),
-        group: usize,
-        lane: usize,
-    ) -> GroupScales<L> {
+    fn block_scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> (L::F, L::F) {
+        (lanes.load_f16(&scales[2 * lane..32]), lanes.splat(0.0))
+    }
+    #[inline(always)]
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], group: usize, lane: usize) -> [L::I; 2] {
         let small = &scales[32 + group * 32..][..32];
-        let none = lanes.splat(0.0);
-        GroupScales {
-            low: lanes.mul(block.0, lanes.load_i8(&small[lane..16])),
-            high: lanes.mul(block.0, lanes.load_i8(&small[16 + lane..])),
-            low_minimum: none,
-            high_minimum: none,
-        }
+        [lanes.load_i8_int(&small[lane..16]), lanes.load_i8_int(&small[16 + lane..])]
     }
 }
 
 pub(super) struct Byte;
 
-impl GroupForm for Byte {
+impl PackedForm for Byte {
     const BLOCK: Block = Form::Byte.block();
     const WIDE: bool = true;
 
@@ -245,21 +233,18 @@ impl GroupForm for Byte {
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
         vector(lanes, group, index, lane)
     }
+}
+
+impl GroupForm for Byte {
     #[inline(always)]
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        _block: (L::F, L::F),
-        _group: usize,
-        lane: usize,
-    ) -> GroupScales<L> {
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> GroupScales<L> {
         one_scale(lanes, lanes.load_f16(&scales[2 * lane..32]))
     }
 }
 
 pub(super) struct ByteMin;
 
-impl GroupForm for ByteMin {
+impl PackedForm for ByteMin {
     const BLOCK: Block = Form::ByteMin.block();
     const SPLIT: bool = true;
     const MINIMUM: bool = true;
@@ -269,14 +254,11 @@ impl GroupForm for ByteMin {
     fn code<L: Lanes>(lanes: L, group: &[u8], index: usize, lane: usize) -> L::B {
         vector(lanes, group, index, lane)
     }
+}
+
+impl GroupForm for ByteMin {
     #[inline(always)]
-    fn scales<L: Lanes>(
-        lanes: L,
-        scales: &[u8],
-        _block: (L::F, L::F),
-        _group: usize,
-        lane: usize,
-    ) -> GroupScales<L> {
+    fn scales<L: Lanes>(lanes: L, scales: &[u8], lane: usize) -> GroupScales<L> {
         GroupScales {
             low: lanes.load_f32_bytes(&scales[4 * lane..64]),
             low_minimum: lanes.load_f32_bytes(&scales[64 + 4 * lane..128]),

@@ -9,12 +9,11 @@ use crate::activations::{CodeTile, GROUP, RowGroups};
 use crate::dot::each_row;
 use crate::lanes::PANEL_ROWS;
 use crate::matrix::{CodeBlock, MATRIX_ROWS as R, MatrixKernel, MatrixLanes};
-use crate::packed::Block;
 
 /// Vectors of codes in a group.
 const VECTORS: usize = 8;
 
-/// Groups of columns whose codes are unpacked together; a multiple of every form's block.
+/// Groups of columns whose codes are unpacked together.
 const CHUNK_GROUPS: usize = 8;
 
 /// Panels that share a chunk of the rows' codes while the nearest cache has it.
@@ -30,7 +29,9 @@ const AHEAD: usize = 2;
 const PLACES: usize = 4;
 
 /// Sums of a tile of rows with one panel.
-type Sums = [[f32; PANEL_ROWS]; R];
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Sums([[f32; PANEL_ROWS]; R]);
 
 /// `count` tiles of [`R`] rows of codes from row `first` on with every panel of a tile of weights.
 pub(super) struct MatrixRows<'a, G> {
@@ -70,6 +71,8 @@ struct Products([[[i32; PANEL_ROWS]; R]; 2]);
 type Chunk = [Unpacked; CHUNK_GROUPS];
 
 impl<G: GroupForm> MatrixKernel for MatrixRows<'_, G> {
+    const WIDE: bool = false;
+
     #[inline(always)]
     fn run<M: MatrixLanes>(self, lanes: M) {
         let end = self.first + self.count * R;
@@ -90,7 +93,7 @@ impl<G: GroupForm> MatrixRows<'_, G> {
         let Tile { product, input, .. } = self.tile;
         let groups = input.columns() / GROUP;
         let mut chunks = [[Unpacked::NOTHING; CHUNK_GROUPS]; CHUNK_PANELS];
-        let mut sums = [[[[0.0_f32; PANEL_ROWS]; R]; CHUNK_PANELS]; TILES_MAX];
+        let mut sums = [[Sums([[0.0; PANEL_ROWS]; R]); CHUNK_PANELS]; TILES_MAX];
         let mut products = [Products([[[0; PANEL_ROWS]; R]; 2]); PLACES];
         for start in (0..groups).step_by(CHUNK_GROUPS) {
             let part = start..(start + CHUNK_GROUPS).min(groups);
@@ -111,7 +114,7 @@ impl<G: GroupForm> MatrixRows<'_, G> {
         }
         for (row, sums) in rows.step_by(R).zip(&sums) {
             for (panel, sums) in panels.clone().zip(sums) {
-                self.tile.store_code_rows(panel, row, sums);
+                self.tile.store_code_rows(panel, row, &sums.0);
             }
         }
     }
@@ -126,33 +129,28 @@ fn unpack<M: MatrixLanes, G: GroupForm>(
     ahead: bool,
     chunk: &mut Chunk,
 ) {
-    let Block { groups: per_block, scale_bytes, code_bytes } = G::BLOCK;
     let zero = if G::WIDE { 128 } else { G::ZERO as u8 };
     let bytes = G::BLOCK.bytes();
-    let blocks = panel[groups.start / per_block * bytes..].chunks_exact(bytes);
-    for (block, chunk) in blocks.zip(chunk[..groups.len()].chunks_mut(per_block)) {
-        let (scales, codes) = block.split_at(scale_bytes);
-        let block_scales = G::block_scales(lanes, scales, 0);
-        for (group, out) in chunk.iter_mut().enumerate() {
-            let codes = &codes[group * code_bytes..][..code_bytes];
-            if ahead {
-                for line in (0..code_bytes + scale_bytes / per_block).step_by(64) {
-                    lanes.prefetch_stream(codes, line);
-                }
+    let blocks = panel[groups.start * bytes..].chunks_exact(bytes);
+    for (block, out) in blocks.zip(&mut chunk[..groups.len()]) {
+        let (scales, codes) = block.split_at(G::BLOCK.scale_bytes);
+        if ahead {
+            for line in (0..bytes).step_by(64) {
+                lanes.prefetch_stream(codes, line);
             }
-            each_row!(vector < VECTORS, {
-                let code = G::code(lanes, codes, vector, 0);
-                lanes.store_codes(code, zero, &mut out.codes[vector]);
-            });
-            let weight = G::scales(lanes, scales, block_scales, group, 0);
-            lanes.store(weight.low, &mut out.low);
-            if G::SPLIT {
-                lanes.store(weight.high, &mut out.high);
-            }
-            if G::MINIMUM {
-                lanes.store(weight.low_minimum, &mut out.low_minimum);
-                lanes.store(weight.high_minimum, &mut out.high_minimum);
-            }
+        }
+        each_row!(vector < VECTORS, {
+            let code = G::code(lanes, codes, vector, 0);
+            lanes.store_codes(code, zero, &mut out.codes[vector]);
+        });
+        let weight = G::scales(lanes, scales, 0);
+        lanes.store(weight.low, &mut out.low);
+        if G::SPLIT {
+            lanes.store(weight.high, &mut out.high);
+        }
+        if G::MINIMUM {
+            lanes.store(weight.low_minimum, &mut out.low_minimum);
+            lanes.store(weight.high_minimum, &mut out.high_minimum);
         }
     }
 }
@@ -166,7 +164,7 @@ fn add_chunk<M: MatrixLanes, G: GroupForm>(
     rows: CodeTile<'_, R>,
     ahead: Option<&[[[i8; GROUP]; R]]>,
     products: &mut [Products; PLACES],
-    out: &mut Sums,
+    Sums(out): &mut Sums,
 ) {
     let mut sums = [lanes.splat(0.0); R];
     each_row!(r < R, {

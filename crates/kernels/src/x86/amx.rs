@@ -11,7 +11,9 @@ use std::arch::x86_64::*;
 use super::avx512::Avx512;
 use super::byte_dot::Matrix;
 use crate::lanes::{GROUP, PANEL_ROWS};
-use crate::matrix::{CodeBlock, MatrixKernel, MatrixLanes, RowBlock, SumBlock};
+use crate::matrix::{
+    CodeBlock, MatrixKernel, MatrixLanes, RowBlock, SumBlock, SuperBlock, SuperSums, WideRows,
+};
 
 /// Bytes of a vector of codes and of a row of sums.
 const VECTOR: usize = 64;
@@ -71,16 +73,27 @@ static SHAPES: Shapes = Shapes {
     rows: [16, 16, 8, 16, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
+/// For super-blocks: registers 0 to 2 sums, 3 rows, 4 and 5 blocks of codes, all of 16 rows of 64
+/// bytes.
+static WIDE_SHAPES: Shapes = Shapes {
+    palette: 1,
+    start_row: 0,
+    reserved: [0; 14],
+    row_bytes: [64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+};
+
 impl Avx512<Matrix> {
     /// Runs `kernel` with these instructions.
     pub fn run_matrix<K: MatrixKernel>(self, kernel: K) {
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn run<K: MatrixKernel>(lanes: Avx512<Matrix>, kernel: K) {
+            let shapes = if K::WIDE { &raw const WIDE_SHAPES } else { &raw const SHAPES };
             // SAFETY: AMX is there; the shapes are valid for palette 1. No other code of this
             // program uses the registers, and a panic on the way leaves them loaded, which harms
             // nobody: the next run loads them anew.
             unsafe {
-                asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly));
+                asm!("ldtilecfg [{}]", in(reg) shapes, options(nostack, readonly));
                 kernel.run(lanes);
                 asm!("tilerelease", options(nostack, nomem));
             }
@@ -109,12 +122,51 @@ macro_rules! multiply {
     };
 }
 
+/// Adds 64 columns of rows with both bytes of scaled codes to registers 0 and 1, for addresses in
+/// `multiply_super`.
+macro_rules! add_columns {
+    ($at:literal) => {
+        concat!(
+            "tileloadd tmm3, [{rows} + {wide} + ",
+            $at,
+            "]\n",
+            "tileloadd tmm4, [{high} + {wide} + ",
+            $at,
+            "]\n",
+            "tileloadd tmm5, [{low} + {wide} + ",
+            $at,
+            "]\n",
+            "tdpbssd tmm0, tmm3, tmm4\n",
+            "tdpbssd tmm1, tmm3, tmm5",
+        )
+    };
+}
+
+/// Adds 64 columns of totals with the unsigned minimums to register 2.
+macro_rules! add_totals {
+    ($at:literal) => {
+        concat!(
+            "tileloadd tmm3, [{totals} + {wide} + ",
+            $at,
+            "]\n",
+            "tileloadd tmm4, [{minimums} + {wide} + ",
+            $at,
+            "]\n",
+            "tdpbsud tmm2, tmm3, tmm4",
+        )
+    };
+}
+
 // SAFETY of every block below: an `Avx512<Matrix>` proves the features; the registers' shapes, which
 // `run_matrix` has loaded, are those of the arrays.
 impl MatrixLanes for Avx512<Matrix> {
     #[inline(always)]
     fn prefetch_codes(self, codes: &[i8]) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr()) }
+    }
+    #[inline(always)]
+    fn prefetch_output(self, address: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(address.cast()) }
     }
     #[inline(always)]
     fn store_codes(self, codes: Self::B, zero: u8, out: &mut [i8; 4 * PANEL_ROWS]) {
@@ -140,6 +192,81 @@ impl MatrixLanes for Avx512<Matrix> {
             let rows = rows.as_flattened()[GROUP / 2 * half..].as_ptr();
             let out = out.as_mut_ptr();
             unsafe { multiply!("0", "3", "4"; rows, codes, out) }
+        }
+    }
+    #[inline(always)]
+    fn store_scaled(
+        self,
+        codes: Self::B,
+        zero: u8,
+        scale: Self::I,
+        high: &mut [i8; 4 * PANEL_ROWS],
+        low: &mut [i8; 4 * PANEL_ROWS],
+    ) {
+        unsafe {
+            let codes = _mm512_sub_epi8(codes, _mm512_set1_epi8(zero as i8));
+            // Even and odd bytes as 16-bit numbers, and the scale of their lane beside each.
+            let odd = _mm512_srai_epi16::<8>(codes);
+            let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(codes));
+            let half = _mm512_and_si512(scale, _mm512_set1_epi32(0xffff));
+            let scale = _mm512_or_si512(half, _mm512_slli_epi32::<16>(scale));
+            let (even, odd) = (_mm512_mullo_epi16(even, scale), _mm512_mullo_epi16(odd, scale));
+            let mask = _mm512_set1_epi16(127);
+            let first = _mm512_and_si512(even, mask);
+            let second = _mm512_slli_epi16::<8>(_mm512_and_si512(odd, mask));
+            _mm512_storeu_si512(low.as_mut_ptr().cast(), _mm512_or_si512(first, second));
+            let first = _mm512_and_si512(_mm512_srai_epi16::<7>(even), _mm512_set1_epi16(255));
+            let second = _mm512_slli_epi16::<8>(_mm512_srai_epi16::<7>(odd));
+            _mm512_storeu_si512(high.as_mut_ptr().cast(), _mm512_or_si512(first, second));
+        }
+    }
+    #[inline(always)]
+    fn store_int(self, values: Self::I, out: &mut [i32; PANEL_ROWS]) {
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), values) }
+    }
+    #[inline(always)]
+    fn join(self, high: Self::I, low: Self::I) -> Self::I {
+        unsafe { _mm512_add_epi32(_mm512_slli_epi32::<7>(high), low) }
+    }
+    #[inline(always)]
+    fn multiply_super<const MINIMUMS: bool>(
+        self,
+        codes: &SuperBlock,
+        rows: &[WideRows; 4],
+        totals: &[WideRows; 2],
+        out: &mut SuperSums,
+    ) {
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                add_columns!(0),
+                add_columns!(1024),
+                add_columns!(2048),
+                add_columns!(3072),
+                "tilestored [{out_high} + {wide}], tmm0",
+                "tilestored [{out_low} + {wide}], tmm1",
+                rows = in(reg) rows.as_ptr(),
+                high = in(reg) codes.high.as_ptr(),
+                low = in(reg) codes.low.as_ptr(),
+                out_high = in(reg) out.high.as_mut_ptr(),
+                out_low = in(reg) out.low.as_mut_ptr(),
+                wide = in(reg) VECTOR,
+                options(nostack, preserves_flags),
+            );
+            if MINIMUMS {
+                asm!(
+                    "tilezero tmm2",
+                    add_totals!(0),
+                    add_totals!(1024),
+                    "tilestored [{out} + {wide}], tmm2",
+                    totals = in(reg) totals.as_ptr(),
+                    minimums = in(reg) codes.minimums.as_ptr(),
+                    out = in(reg) out.minimums.as_mut_ptr(),
+                    wide = in(reg) VECTOR,
+                    options(nostack, preserves_flags),
+                );
+            }
         }
     }
 }

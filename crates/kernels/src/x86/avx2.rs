@@ -81,9 +81,14 @@ impl<D: ByteDot<__m256i>> Lanes for Avx2<D> {
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()))) }
     }
     #[inline(always)]
-    fn load_i8(self, bytes: &[u8]) -> Self::F {
+    fn load_u8_int(self, bytes: &[u8]) -> Self::I {
         assert!(bytes.len() >= 8);
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast()))) }
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_i8_int(self, bytes: &[u8]) -> Self::I {
+        assert!(bytes.len() >= 8);
+        unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(bytes.as_ptr().cast())) }
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F, out: &mut [u8]) {
@@ -151,6 +156,10 @@ impl<D: ByteDot<__m256i>> Lanes for Avx2<D> {
     #[inline(always)]
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add_int(self, a: Self::I, b: Self::I, c: Self::I) -> Self::I {
+        unsafe { _mm256_add_epi32(_mm256_mullo_epi32(a, b), c) }
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

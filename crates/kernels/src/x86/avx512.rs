@@ -78,9 +78,14 @@ impl<D: ByteDot<__m512i>> Lanes for Avx512<D> {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()))) }
     }
     #[inline(always)]
-    fn load_i8(self, bytes: &[u8]) -> Self::F {
+    fn load_u8_int(self, bytes: &[u8]) -> Self::I {
         assert!(bytes.len() >= 16);
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.as_ptr().cast()))) }
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_i8_int(self, bytes: &[u8]) -> Self::I {
+        assert!(bytes.len() >= 16);
+        unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.as_ptr().cast())) }
     }
     #[inline(always)]
     fn store_f16(self, value: Self::F, out: &mut [u8]) {
@@ -147,6 +152,10 @@ impl<D: ByteDot<__m512i>> Lanes for Avx512<D> {
     #[inline(always)]
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add_int(self, a: Self::I, b: Self::I, c: Self::I) -> Self::I {
+        unsafe { _mm512_add_epi32(_mm512_mullo_epi32(a, b), c) }
     }
     #[inline(always)]
     fn to_float(self, a: Self::I) -> Self::F {

@@ -94,7 +94,7 @@ impl Work {
                 Place::Head => &mut work.head,
                 Place::Unused => continue,
             };
-            macs.add(Form::of(info.dtype).quantized(), (rows * columns) as u64);
+            macs.add(Form::of(info.dtype).span().is_some(), (rows * columns) as u64);
         }
         work
     }
