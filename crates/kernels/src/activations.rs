@@ -1,6 +1,6 @@
 //! Inputs of a matrix product: f32 rows, and the same rows in 8 bits.
 //!
-//! [`quantize`](mod@quantize) makes the codes.
+//! `quantize` makes the codes.
 
 mod quantize;
 
@@ -72,7 +72,7 @@ impl Codes {
 ///
 /// Codes stand in tiles of up to [`crate::Lanes::PRODUCT_ROWS`] rows, or 16 for matrix registers, in
 /// each group by group, and in a group row by row: a product reads a tile from end to end. In tiles
-/// of 16 rows with a scale per 256 columns two groups of a row stand together ([`SuperTile`]).
+/// of 16 rows with a scale per 256 columns two groups of a row stand together (`SuperTile`).
 pub struct Activations {
     rows: usize,
     columns: usize,
@@ -87,7 +87,7 @@ pub struct Activations {
     /// One per row and group, which a minimum multiplies: sums of what the codes stand for; with a
     /// scale per 256 columns sums of the codes, which are exact.
     offsets: Vec<f32>,
-    /// Those sums as codes, for tiles of [`SuperTile`].
+    /// Those sums as codes, for a `SuperTile`.
     totals: Lines,
 }
 

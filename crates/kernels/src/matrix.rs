@@ -22,13 +22,14 @@ pub type WideBlock = [[i8; 4 * PANEL_ROWS]; 16];
 pub type WideRows = [[i8; WIDE]; MATRIX_ROWS];
 
 /// A super-block of 16 weight rows and 256 columns, ready to be multiplied. The products of codes
-/// and integer scales take two bytes: `128 * high + low`.
+/// and integer scales take two bytes: `128 * high + low`, signed; where there are minimums codes are
+/// unsigned and scales have six bits, and it is `8 * high + low`, unsigned: both are made sooner.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct SuperBlock {
-    /// Signed.
+    /// The higher byte of each product.
     pub high: [WideBlock; 4],
-    /// In 0..128.
+    /// The lower byte.
     pub low: [WideBlock; 4],
     /// The integer minimums, unsigned, as the totals of the rows' groups are coded
     /// ([`crate::activations`]): of each group 16 columns, in the first eight four times itself.
@@ -39,7 +40,7 @@ pub struct SuperBlock {
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct SuperSums {
-    /// Of [`SuperBlock::high`]; 128 times as much.
+    /// Of [`SuperBlock::high`].
     pub high: SumBlock,
     /// Of [`SuperBlock::low`].
     pub low: SumBlock,
@@ -88,12 +89,21 @@ pub trait MatrixLanes: Lanes {
         high: &mut [i8; 4 * PANEL_ROWS],
         low: &mut [i8; 4 * PANEL_ROWS],
     );
+    /// Writes `code * scale` for every byte as `8 * high + low`, both unsigned; codes are below 32 and
+    /// scales below 64.
+    fn store_scaled_unsigned(
+        self,
+        codes: Self::B,
+        scale: Self::I,
+        high: &mut [i8; 4 * PANEL_ROWS],
+        low: &mut [i8; 4 * PANEL_ROWS],
+    );
     /// Writes 16 values.
     fn store_int(self, values: Self::I, out: &mut [i32; PANEL_ROWS]);
-    /// `128 * high + low`
-    fn join(self, high: Self::I, low: Self::I) -> Self::I;
-    /// The sums of `codes` with 256 columns of rows, and of the minimums with their totals, where
-    /// `MINIMUMS`.
+    /// `high * 2^SHIFT + low`
+    fn join<const SHIFT: u32>(self, high: Self::I, low: Self::I) -> Self::I;
+    /// The sums of `codes` with 256 columns of rows; where there are `MINIMUMS` the codes are
+    /// unsigned, and theirs with the totals.
     fn multiply_super<const MINIMUMS: bool>(
         self,
         codes: &SuperBlock,
@@ -135,12 +145,26 @@ impl MatrixLanes for Portable {
         }
     }
     #[inline(always)]
+    fn store_scaled_unsigned(
+        self,
+        codes: Self::B,
+        scale: Self::I,
+        high: &mut [i8; 4 * PANEL_ROWS],
+        low: &mut [i8; 4 * PANEL_ROWS],
+    ) {
+        for (index, code) in codes.into_iter().enumerate() {
+            let (code, scale) = (i32::from(code), scale[index / 4]);
+            high[index] = (code * (scale >> 3)) as u8 as i8;
+            low[index] = (code * (scale & 7)) as u8 as i8;
+        }
+    }
+    #[inline(always)]
     fn store_int(self, values: Self::I, out: &mut [i32; PANEL_ROWS]) {
         *out = values;
     }
     #[inline(always)]
-    fn join(self, high: Self::I, low: Self::I) -> Self::I {
-        std::array::from_fn(|lane| (high[lane] << 7).wrapping_add(low[lane]))
+    fn join<const SHIFT: u32>(self, high: Self::I, low: Self::I) -> Self::I {
+        std::array::from_fn(|lane| (high[lane] << SHIFT).wrapping_add(low[lane]))
     }
     #[inline(always)]
     fn multiply_super<const MINIMUMS: bool>(
@@ -150,13 +174,14 @@ impl MatrixLanes for Portable {
         totals: &[WideRows; 2],
         out: &mut SuperSums,
     ) {
-        out.high = wide_products(&codes.high, rows, i32::from);
-        out.low = wide_products(&codes.low, rows, i32::from);
+        let read = |byte: i8| if MINIMUMS { i32::from(byte as u8) } else { i32::from(byte) };
+        out.high = wide_products(&codes.high, rows, read);
+        out.low = wide_products(&codes.low, rows, read);
         if MINIMUMS {
             let bytes = codes.minimums.map(|block| {
                 block.map(|lanes| std::array::from_fn(|i| lanes[i / 4].to_le_bytes()[i % 4] as i8))
             });
-            out.minimums = wide_products(&bytes, totals, |byte| i32::from(byte as u8));
+            out.minimums = wide_products(&bytes, totals, read);
         }
     }
 }
@@ -247,7 +272,7 @@ mod tests {
     }
 
     /// The products of one super-block, as one line of numbers.
-    struct ToldSuper<'a> {
+    struct ToldSuper<'a, const MINIMUMS: bool> {
         bytes: &'a [u8; 64],
         zero: u8,
         scales: &'a [u8; 16],
@@ -256,36 +281,42 @@ mod tests {
         out: &'a mut Vec<i32>,
     }
 
-    impl MatrixKernel for ToldSuper<'_> {
+    impl<const MINIMUMS: bool> MatrixKernel for ToldSuper<'_, MINIMUMS> {
         const WIDE: bool = true;
 
         #[inline(always)]
         fn run<M: MatrixLanes>(self, lanes: M) {
+            let nothing = [[0; PANEL_ROWS]; MATRIX_ROWS];
             let mut block = SuperBlock {
                 high: [[[0; 64]; 16]; 4],
                 low: [[[0; 64]; 16]; 4],
-                minimums: [[[0; 16]; 16]; 2],
+                minimums: [nothing; 2],
             };
-            let scales = lanes.load_i8_int(self.scales);
             let codes = lanes.low_nibbles(lanes.load_bytes(self.bytes));
             let (high, low) = (block.high.as_flattened_mut(), block.low.as_flattened_mut());
             for (high, low) in high.iter_mut().zip(low) {
-                lanes.store_scaled(codes, self.zero, scales, high, low);
+                if MINIMUMS {
+                    let scales = lanes.load_u8_int(self.scales);
+                    lanes.store_scaled_unsigned(codes, scales, high, low);
+                } else {
+                    let scales = lanes.load_i8_int(self.scales);
+                    lanes.store_scaled(codes, self.zero, scales, high, low);
+                }
             }
-            let minimums = lanes.mul_add_int(
-                lanes.load_u8_int(self.scales),
-                lanes.splat_int(0x0101_0101),
-                lanes.splat_int(0),
-            );
+            let (minimum, one) = (lanes.load_u8_int(self.scales), lanes.splat_int(0x0101_0101));
+            let minimums = lanes.mul_add_int(minimum, one, lanes.splat_int(0));
             for out in block.minimums.as_flattened_mut() {
                 lanes.store_int(minimums, out);
             }
-            let nothing = [[0; PANEL_ROWS]; MATRIX_ROWS];
             let mut sums = SuperSums { high: nothing, low: nothing, minimums: nothing };
-            lanes.multiply_super::<true>(&block, self.rows, self.totals, &mut sums);
+            lanes.multiply_super::<MINIMUMS>(&block, self.rows, self.totals, &mut sums);
             for (row, high) in sums.high.iter().enumerate() {
                 let mut out = [0; 16];
-                let joined = lanes.join(lanes.load_int(high), lanes.load_int(&sums.low[row]));
+                let (high, low) = (lanes.load_int(high), lanes.load_int(&sums.low[row]));
+                let joined = match MINIMUMS {
+                    true => lanes.join::<3>(high, low),
+                    false => lanes.join::<7>(high, low),
+                };
                 lanes.store_int(joined, &mut out);
                 self.out.extend(out);
                 self.out.extend(sums.minimums[row]);
@@ -293,45 +324,53 @@ mod tests {
         }
     }
 
+    /// On every tier, which have to agree; gives back the first product and the first minimum.
+    fn tell_super<const MINIMUMS: bool>(
+        bytes: &[u8; 64],
+        zero: u8,
+        scales: &[u8; 16],
+        (rows, totals): (&[WideRows; 4], &[WideRows; 2]),
+    ) -> (i32, i32) {
+        let mut expected = Vec::new();
+        let out = &mut expected;
+        ToldSuper::<MINIMUMS> { bytes, zero, scales, rows, totals, out }.run(Portable);
+        for tier in Tier::available() {
+            let mut got = Vec::new();
+            let out = &mut got;
+            if tier.run_matrix(ToldSuper::<MINIMUMS> { bytes, zero, scales, rows, totals, out }) {
+                assert_eq!(got, expected, "{tier}");
+            }
+        }
+        (expected[0], expected[16])
+    }
+
     #[test]
     fn super_blocks_are_multiplied_as_plain_sums() {
         for seed in 0..20_u32 {
             let noise = |index: u32| (index.wrapping_add(seed).wrapping_mul(2_654_435_761)) >> 24;
-            let bytes = std::array::from_fn(|i| noise(i as u32) as u8);
-            let scales = std::array::from_fn(|i| noise(i as u32 + 77) as u8);
-            let row = |first: u32| {
+            let bytes: [u8; 64] = std::array::from_fn(|i| noise(i as u32) as u8);
+            let scales: [u8; 16] = std::array::from_fn(|i| noise(i as u32 + 77) as u8);
+            let row = |first: u32| -> WideRows {
                 let value = |c: usize| noise(first + c as u32) as i8;
                 std::array::from_fn(|r| std::array::from_fn(|c| value(64 * r + c)))
             };
             let rows = std::array::from_fn(|block| row(1000 + 1024 * block as u32));
-            let totals = std::array::from_fn(|block| row(9000 + 1024 * block as u32));
-            for zero in [0, 8, 15] {
-                let told = |tier: Option<Tier>| {
-                    let mut out = Vec::new();
-                    let (bytes, scales, rows, totals) = (&bytes, &scales, &rows, &totals);
-                    let kernel = ToldSuper { bytes, zero, scales, rows, totals, out: &mut out };
-                    let ran = match tier {
-                        Some(tier) => tier.run_matrix(kernel),
-                        None => {
-                            kernel.run(Portable);
-                            true
-                        }
-                    };
-                    ran.then_some(out)
-                };
-                let expected = told(None).expect("plain sums");
-                // One product by hand: row 0, lane 0.
+            let totals: [WideRows; 2] =
+                std::array::from_fn(|block| row(9000 + 1024 * block as u32));
+            // The sums of row 0 and lane 0, by hand.
+            let sum = |zero: u8, scale: i32| -> i32 {
                 let code = |c: usize| i32::from(bytes[c % 4] & 15) - i32::from(zero);
-                let scale = i32::from(scales[0] as i8);
-                let columns =
-                    (0..256).map(|c| code(c) * scale * i32::from(rows[c / 64][0][c % 64]));
-                assert_eq!(expected[0], columns.sum::<i32>());
-                for tier in Tier::available() {
-                    if let Some(got) = told(Some(tier)) {
-                        assert_eq!(got, expected, "{tier}");
-                    }
-                }
+                (0..256).map(|c| code(c) * scale * i32::from(rows[c / 64][0][c % 64])).sum()
+            };
+            for zero in [0, 8, 15] {
+                let (got, _) = tell_super::<false>(&bytes, zero, &scales, (&rows, &totals));
+                assert_eq!(got, sum(zero, i32::from(scales[0] as i8)));
             }
+            let small = scales.map(|scale| scale & 63);
+            let (got, minimum) = tell_super::<true>(&bytes, 0, &small, (&rows, &totals));
+            assert_eq!(got, sum(0, i32::from(small[0])));
+            let total: i32 = totals.iter().flat_map(|rows| rows[0]).map(i32::from).sum();
+            assert_eq!(minimum, i32::from(small[0]) * total);
         }
     }
 }

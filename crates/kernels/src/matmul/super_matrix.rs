@@ -23,8 +23,8 @@ const PANELS: usize = 2;
 pub(super) const SUPER_PANELS: usize = 16;
 
 /// Tiles of rows that share what was unpacked. Their sums and a super-block of their codes stay in the
-/// second-level cache: 352 KiB.
-const TILES_MAX: usize = 16;
+/// second-level cache: 704 KiB.
+const TILES_MAX: usize = 32;
 
 /// Sums of a tile of rows with one panel.
 #[derive(Clone, Copy)]
@@ -88,11 +88,12 @@ impl<S: SuperForm> SuperMatrix<'_, S> {
     fn panels<M: MatrixLanes>(&self, lanes: M, panels: Range<usize>, rows: Range<usize>) {
         let Tile { product, input, .. } = self.tile;
         let mut unpacked = [Unpacked::NOTHING; PANELS];
-        let mut sums = [[[NO_SUMS; PANELS]; TILES_MAX]; SUPER_PANELS / PANELS];
         let bytes = S::BLOCK.bytes();
         let tiles = rows.len() / R;
+        let mut sums = vec![[NO_SUMS; PANELS]; panels.len().div_ceil(PANELS) * tiles];
+        let mut products = [SuperSums { high: NOTHING, low: NOTHING, minimums: NOTHING }; 2];
         for block in 0..input.columns() / (SUPER_GROUPS * GROUP) {
-            for (first, sums) in panels.clone().step_by(PANELS).zip(&mut sums) {
+            for (first, sums) in panels.clone().step_by(PANELS).zip(sums.chunks_exact_mut(tiles)) {
                 let count = PANELS.min(panels.end - first);
                 for (panel, out) in unpacked[..count].iter_mut().enumerate() {
                     let panel = product.weights.panel(first + panel);
@@ -100,10 +101,10 @@ impl<S: SuperForm> SuperMatrix<'_, S> {
                     unpack::<M, S>(lanes, bytes, rows.start == 0, out);
                 }
                 let tiles = Tiles { input, row: rows.start, count: tiles, block };
-                add_tiles::<M, S>(lanes, &unpacked[..count], &tiles, &mut sums[..tiles.count]);
+                add_tiles::<M, S>(lanes, &unpacked[..count], &tiles, &mut products, sums);
             }
         }
-        for (first, sums) in panels.clone().step_by(PANELS).zip(&sums) {
+        for (first, sums) in panels.clone().step_by(PANELS).zip(sums.chunks_exact(tiles)) {
             for (row, sums) in rows.clone().step_by(R).zip(sums) {
                 self.tile.prefetch_outputs(lanes, first, row + R);
                 for (panel, sums) in (first..panels.end).zip(sums) {
@@ -121,9 +122,9 @@ fn add_tiles<M: MatrixLanes, S: SuperForm>(
     lanes: M,
     panels: &[Unpacked],
     tiles: &Tiles<'_>,
+    products: &mut [SuperSums; 2],
     sums: &mut [[Sums; PANELS]],
 ) {
-    let mut products = [SuperSums { high: NOTHING, low: NOTHING, minimums: NOTHING }; 2];
     let mut turn = 0;
     multiply::<M, S>(lanes, &panels[0], &tiles.rows(0), &mut products[0]);
     for (index, sums) in sums.iter_mut().enumerate() {
@@ -214,7 +215,11 @@ fn unpack<M: MatrixLanes, S: SuperForm>(lanes: M, block: &[u8], ahead: bool, out
             let code = S::code(lanes, codes, vector, 0);
             let scale = small[vector / 4];
             let (high, low) = (&mut high[vector], &mut low[vector]);
-            lanes.store_scaled(code, S::ZERO as u8, scale, high, low);
+            if S::MINIMUM {
+                lanes.store_scaled_unsigned(code, scale, high, low);
+            } else {
+                lanes.store_scaled(code, S::ZERO as u8, scale, high, low);
+            }
         });
         if S::MINIMUM {
             // Every byte of a lane; the first eight columns count four times.
@@ -263,7 +268,9 @@ fn add<M: MatrixLanes, S: SuperForm>(
         lanes.prefetch_codes(&ahead[1][r]);
         lanes.prefetch_codes(&ahead[2][r]);
         let (high, low) = (lanes.load_int(&products.high[r]), lanes.load_int(&products.low[r]));
-        let mut sum = lanes.mul(lanes.to_float(lanes.join(high, low)), scale);
+        let product =
+            if S::MINIMUM { lanes.join::<3>(high, low) } else { lanes.join::<7>(high, low) };
+        let mut sum = lanes.mul(lanes.to_float(product), scale);
         if S::MINIMUM {
             let minimums = lanes.to_float(lanes.load_int(&products.minimums[r]));
             sum = lanes.fma(minimums, minimum, sum);

@@ -123,9 +123,9 @@ macro_rules! multiply {
 }
 
 /// Adds 64 columns of rows with both bytes of scaled codes to registers 0 and 1, for addresses in
-/// `multiply_super`.
+/// `multiply_scaled`.
 macro_rules! add_columns {
-    ($at:literal) => {
+    ($multiply:literal, $at:literal) => {
         concat!(
             "tileloadd tmm3, [{rows} + {wide} + ",
             $at,
@@ -136,8 +136,10 @@ macro_rules! add_columns {
             "tileloadd tmm5, [{low} + {wide} + ",
             $at,
             "]\n",
-            "tdpbssd tmm0, tmm3, tmm4\n",
-            "tdpbssd tmm1, tmm3, tmm5",
+            $multiply,
+            " tmm0, tmm3, tmm4\n",
+            $multiply,
+            " tmm1, tmm3, tmm5",
         )
     };
 }
@@ -153,6 +155,29 @@ macro_rules! add_totals {
             $at,
             "]\n",
             "tdpbsud tmm2, tmm3, tmm4",
+        )
+    };
+}
+
+/// The sums of a super-block's scaled codes with 256 columns of rows.
+macro_rules! multiply_scaled {
+    ($multiply:literal; $codes:expr, $from:expr, $out:expr) => {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            add_columns!($multiply, 0),
+            add_columns!($multiply, 1024),
+            add_columns!($multiply, 2048),
+            add_columns!($multiply, 3072),
+            "tilestored [{out_high} + {wide}], tmm0",
+            "tilestored [{out_low} + {wide}], tmm1",
+            rows = in(reg) $from.as_ptr(),
+            high = in(reg) $codes.high.as_ptr(),
+            low = in(reg) $codes.low.as_ptr(),
+            out_high = in(reg) $out.high.as_mut_ptr(),
+            out_low = in(reg) $out.low.as_mut_ptr(),
+            wide = in(reg) VECTOR,
+            options(nostack, preserves_flags),
         )
     };
 }
@@ -221,12 +246,29 @@ impl MatrixLanes for Avx512<Matrix> {
         }
     }
     #[inline(always)]
+    fn store_scaled_unsigned(
+        self,
+        codes: Self::B,
+        scale: Self::I,
+        high: &mut [i8; 4 * PANEL_ROWS],
+        low: &mut [i8; 4 * PANEL_ROWS],
+    ) {
+        unsafe {
+            // Products stay below 256, so two bytes are multiplied as one number of 16 bits.
+            let scale = _mm512_or_si512(scale, _mm512_slli_epi32::<16>(scale));
+            let (upper, lower) = (_mm512_srli_epi16::<3>(scale), _mm512_set1_epi16(7));
+            let lower = _mm512_and_si512(scale, lower);
+            _mm512_storeu_si512(high.as_mut_ptr().cast(), _mm512_mullo_epi16(codes, upper));
+            _mm512_storeu_si512(low.as_mut_ptr().cast(), _mm512_mullo_epi16(codes, lower));
+        }
+    }
+    #[inline(always)]
     fn store_int(self, values: Self::I, out: &mut [i32; PANEL_ROWS]) {
         unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), values) }
     }
     #[inline(always)]
-    fn join(self, high: Self::I, low: Self::I) -> Self::I {
-        unsafe { _mm512_add_epi32(_mm512_slli_epi32::<7>(high), low) }
+    fn join<const SHIFT: u32>(self, high: Self::I, low: Self::I) -> Self::I {
+        unsafe { _mm512_add_epi32(_mm512_slli_epi32::<SHIFT>(high), low) }
     }
     #[inline(always)]
     fn multiply_super<const MINIMUMS: bool>(
@@ -237,23 +279,11 @@ impl MatrixLanes for Avx512<Matrix> {
         out: &mut SuperSums,
     ) {
         unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                add_columns!(0),
-                add_columns!(1024),
-                add_columns!(2048),
-                add_columns!(3072),
-                "tilestored [{out_high} + {wide}], tmm0",
-                "tilestored [{out_low} + {wide}], tmm1",
-                rows = in(reg) rows.as_ptr(),
-                high = in(reg) codes.high.as_ptr(),
-                low = in(reg) codes.low.as_ptr(),
-                out_high = in(reg) out.high.as_mut_ptr(),
-                out_low = in(reg) out.low.as_mut_ptr(),
-                wide = in(reg) VECTOR,
-                options(nostack, preserves_flags),
-            );
+            if MINIMUMS {
+                multiply_scaled!("tdpbsud"; codes, rows, out);
+            } else {
+                multiply_scaled!("tdpbssd"; codes, rows, out);
+            }
             if MINIMUMS {
                 asm!(
                     "tilezero tmm2",
