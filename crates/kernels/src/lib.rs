@@ -34,6 +34,11 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+/// Counts the ways of rounding that there were: what was computed under another number, and kept,
+/// differs from what would be computed now. Whoever changes what is rounded, or the order of a float
+/// sum, raises it.
+pub const ARITHMETIC_VERSION: u32 = 2;
+
 pub use activations::{Activations, Codes, Span};
 pub use buffer::Buffer;
 pub use cpu::Tier;

@@ -22,6 +22,7 @@ pub fn fingerprint(path: &Path, model: &Model) -> Result<[u8; 32]> {
         hash.update(part);
     };
     add(env!("CARGO_PKG_VERSION").as_bytes());
+    add(&phial_kernels::ARITHMETIC_VERSION.to_le_bytes());
     add(format!("{:?}", model.config()).as_bytes());
     add(format!("{:?}", model.kv_layout()).as_bytes());
     // Sums within attention round differently from tier to tier.
