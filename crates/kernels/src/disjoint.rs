@@ -31,6 +31,13 @@ impl<'a> DisjointRows<'a> {
         base.wrapping_add((row * self.stride + column) * size_of::<AtomicU32>())
     }
 
+    /// The cells of `row` from `column` on.
+    #[inline(always)]
+    pub(crate) fn cells(&self, row: usize, column: usize, count: usize) -> &'a [AtomicU32] {
+        assert!(column + count <= self.stride);
+        &self.cells[row * self.stride + column..][..count]
+    }
+
     /// Writes `values` into `row` from `column` on.
     ///
     /// # Panics

@@ -5,6 +5,7 @@
 //! that its instructions may be executed.
 
 use half::{bf16, f16};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Rows that a panel of packed weights interleaves; a multiple of every tier's lane count.
 pub const PANEL_ROWS: usize = 16;
@@ -100,6 +101,14 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     /// Rounds to integers, saturates to -127..=127 and writes `COUNT` signed bytes; returns their
     /// sum.
     fn store_i8(self, value: Self::F, out: &mut [i8]) -> i32;
+
+    /// Writes `COUNT` values to cells that threads share, each of them whole.
+    #[inline(always)]
+    fn store_shared(self, values: &[f32], cells: &[AtomicU32]) {
+        for (cell, value) in cells[..Self::COUNT].iter().zip(values) {
+            cell.store(value.to_bits(), Ordering::Relaxed);
+        }
+    }
 
     /// Asks for the cache line that lies `ahead` bytes after the start of `bytes`, in the nearest
     /// cache; a hint that reads nothing, wherever it points.

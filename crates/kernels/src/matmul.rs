@@ -184,11 +184,21 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn store(&self, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]]) {
+    fn store<L: Lanes>(&self, lanes: L, panel: usize, row: usize, sums: &[[f32; PANEL_ROWS]]) {
         let first = panel * PANEL_ROWS;
         let count = PANEL_ROWS.min(self.product.weights.rows() - first);
+        let column = self.product.column + first;
+        if count < PANEL_ROWS {
+            for (r, sums) in sums.iter().enumerate() {
+                self.out.store(row + r, column, &sums[..count]);
+            }
+            return;
+        }
         for (r, sums) in sums.iter().enumerate() {
-            self.out.store(row + r, self.product.column + first, &sums[..count]);
+            let cells = self.out.cells(row + r, column, PANEL_ROWS);
+            for lane in (0..PANEL_ROWS).step_by(L::COUNT) {
+                lanes.store_shared(&sums[lane..], &cells[lane..]);
+            }
         }
     }
 
@@ -208,21 +218,22 @@ impl Tile<'_> {
     /// Stores sums of rows of codes; of 16 bits, every other row holds what the one before it left
     /// over.
     #[inline(always)]
-    fn store_code_rows<const R: usize>(
+    fn store_code_rows<L: Lanes, const R: usize>(
         &self,
+        lanes: L,
         panel: usize,
         row: usize,
         sums: &[[f32; PANEL_ROWS]; R],
     ) {
         if self.input.code_rows() == self.input.rows() {
-            self.store(panel, row, sums);
+            self.store(lanes, panel, row, sums);
             return;
         }
         let mut both = [[0.0_f32; PANEL_ROWS]; R];
         for (out, pair) in both.iter_mut().zip(sums.chunks_exact(2)) {
             *out = std::array::from_fn(|lane| pair[0][lane] + pair[1][lane]);
         }
-        self.store(panel, row / 2, &both[..R / 2]);
+        self.store(lanes, panel, row / 2, &both[..R / 2]);
     }
 }
 
@@ -278,7 +289,7 @@ impl<P: ProductForm, const R: usize> Kernel for CodeRows<'_, P, R> {
                 }
             }
             for (panel, sums) in panels.zip(&sums) {
-                self.tile.store_code_rows(panel, self.row, sums);
+                self.tile.store_code_rows(lanes, panel, self.row, sums);
             }
         }
     }
@@ -341,7 +352,7 @@ impl<E: ElementForm, const R: usize> Kernel for FloatRows<'_, E, R> {
                     lanes.store(lanes.add(even[r], odd[r]), &mut sums[r][lane..]);
                 }
             }
-            tile.store(panel, row, &sums);
+            tile.store(lanes, panel, row, &sums);
         }
         R
     }

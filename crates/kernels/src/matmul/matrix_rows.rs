@@ -114,7 +114,7 @@ impl<G: GroupForm> MatrixRows<'_, G> {
         }
         for (row, sums) in rows.step_by(R).zip(&sums) {
             for (panel, sums) in panels.clone().zip(sums) {
-                self.tile.store_code_rows(panel, row, &sums.0);
+                self.tile.store_code_rows(lanes, panel, row, &sums.0);
             }
         }
     }

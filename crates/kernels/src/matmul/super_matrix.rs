@@ -18,6 +18,9 @@ const VECTORS: usize = 8;
 /// Panels that share a super-block of the rows' codes while the nearest cache has it.
 const PANELS: usize = 2;
 
+/// How many super-blocks sooner than it is unpacked one is asked for from memory.
+const AHEAD: usize = 2;
+
 /// Panels whose sums are kept while their super-blocks are walked; for each of them the rows' codes
 /// are read again.
 pub(super) const SUPER_PANELS: usize = 16;
@@ -95,10 +98,11 @@ impl<S: SuperForm> SuperMatrix<'_, S> {
         for block in 0..input.columns() / (SUPER_GROUPS * GROUP) {
             for (first, sums) in panels.clone().step_by(PANELS).zip(sums.chunks_exact_mut(tiles)) {
                 let count = PANELS.min(panels.end - first);
-                for (panel, out) in unpacked[..count].iter_mut().enumerate() {
-                    let panel = product.weights.panel(first + panel);
-                    let bytes = &panel[block * bytes..][..bytes];
-                    unpack::<M, S>(lanes, bytes, rows.start == 0, out);
+                for (index, out) in unpacked[..count].iter_mut().enumerate() {
+                    let panel = product.weights.panel(first + index);
+                    let next = self.after(&panels, (first + index, block));
+                    let ahead = (rows.start == 0).then_some(next);
+                    unpack::<M, S>(lanes, &panel[block * bytes..][..bytes], ahead, out);
                 }
                 let tiles = Tiles { input, row: rows.start, count: tiles, block };
                 add_tiles::<M, S>(lanes, &unpacked[..count], &tiles, &mut products, sums);
@@ -106,12 +110,33 @@ impl<S: SuperForm> SuperMatrix<'_, S> {
         }
         for (first, sums) in panels.clone().step_by(PANELS).zip(sums.chunks_exact(tiles)) {
             for (row, sums) in rows.clone().step_by(R).zip(sums) {
-                self.tile.prefetch_outputs(lanes, first, row + R);
+                let last = row + R >= rows.end;
+                let (next, next_row) =
+                    if last { (first + PANELS, rows.start) } else { (first, row + R) };
+                self.tile.prefetch_outputs(lanes, next, next_row);
                 for (panel, sums) in (first..panels.end).zip(sums) {
-                    self.tile.store_code_rows(panel, row, &sums.0);
+                    self.tile.store_code_rows(lanes, panel, row, &sums.0);
                 }
             }
         }
+    }
+}
+
+impl<'a, S: SuperForm> SuperMatrix<'a, S> {
+    /// The super-block that is unpacked [`AHEAD`] after super-block `block` of `panel`; behind the
+    /// last one the first of what follows the tile.
+    #[inline(always)]
+    fn after(&self, panels: &Range<usize>, (panel, block): (usize, usize)) -> &'a [u8] {
+        let Tile { product, input, .. } = self.tile;
+        let (bytes, next) = (S::BLOCK.bytes(), panel + AHEAD);
+        let (panel, block) = if next < panels.end {
+            (next, block)
+        } else if block + 1 < input.columns() / (SUPER_GROUPS * GROUP) {
+            (panels.start + (next - panels.end) % panels.len(), block + 1)
+        } else {
+            (next.min(product.weights.panels() - 1), 0)
+        };
+        &product.weights.panel(panel)[block * bytes..][..bytes]
     }
 }
 
@@ -197,16 +222,22 @@ impl<'a> Rows<'a> {
 
 /// Unpacks a super-block of a panel.
 #[inline(always)]
-fn unpack<M: MatrixLanes, S: SuperForm>(lanes: M, block: &[u8], ahead: bool, out: &mut Unpacked) {
+fn unpack<M: MatrixLanes, S: SuperForm>(
+    lanes: M,
+    block: &[u8],
+    ahead: Option<&[u8]>,
+    out: &mut Unpacked,
+) {
     let (scales, codes) = block.split_at(S::BLOCK.scale_bytes);
     let code_bytes = S::BLOCK.code_bytes;
     let (high, low) = (out.codes.high.as_flattened_mut(), out.codes.low.as_flattened_mut());
     let minimums = out.codes.minimums.as_flattened_mut();
     for group in 0..SUPER_GROUPS {
         let codes = &codes[group * code_bytes..][..code_bytes];
-        if ahead {
-            for line in (0..S::BLOCK.bytes() / SUPER_GROUPS).step_by(64) {
-                lanes.prefetch_stream(codes, line);
+        if let Some(ahead) = ahead {
+            let part = S::BLOCK.bytes() / SUPER_GROUPS;
+            for line in (group * part..(group + 1) * part).step_by(64) {
+                lanes.prefetch_far(ahead, line);
             }
         }
         let small = S::scales(lanes, scales, group, 0);

@@ -4,8 +4,10 @@
 // inlined into `run`, which enables them, and an `Avx512` exists only where they were detected.
 #![allow(unsafe_code)]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
+use std::sync::atomic::AtomicU32;
 
 use super::amx;
 use super::byte_dot::{ByteDot, Matrix, Pairs, Vnni};
@@ -53,6 +55,22 @@ impl<D: ByteDot<__m512i>> Lanes for Avx512<D> {
     fn store(self, value: Self::F, out: &mut [f32]) {
         assert!(out.len() >= 16);
         unsafe { _mm512_storeu_ps(out.as_mut_ptr(), value) }
+    }
+    #[inline(always)]
+    fn store_shared(self, values: &[f32], cells: &[AtomicU32]) {
+        assert!(values.len() >= 16 && cells.len() >= 16);
+        // One vector takes one place among the stores that wait, not 16. Each of its elements, which
+        // are aligned, is written whole, as a relaxed store writes it.
+        unsafe {
+            asm!(
+                "vmovups zmm15, [{values}]",
+                "vmovups [{cells}], zmm15",
+                values = in(reg) values.as_ptr(),
+                cells = in(reg) cells.as_ptr(),
+                out("xmm15") _,
+                options(nostack, preserves_flags),
+            );
+        }
     }
     #[inline(always)]
     fn load_f16(self, bytes: &[u8]) -> Self::F {
