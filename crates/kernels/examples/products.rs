@@ -42,7 +42,7 @@ fn main() {
             bytes as f64 / one / 1e9,
             100.0 * bytes as f64 / one / bandwidth
         );
-        for rows in [2, 4, 8, 16] {
+        for rows in [2, 3, 4, 6, 8, 12, 16] {
             print!(" {rows}: {:.2}", time(&pool, tier, &matrices, rows, 3) / one);
         }
         println!();

@@ -232,10 +232,30 @@ impl Activations {
         &self.values[..self.rows * self.columns]
     }
 
-    /// Rows of codes that stand side by side in the tile that begins at row `row` of them.
+    /// Rows of codes that stand side by side in the tile that begins at row `row` of them. Where they
+    /// are more than are left, those behind the last mean nothing.
     #[inline(always)]
     pub(crate) fn tile_rows(&self, row: usize) -> usize {
-        tile_rows(self.code_rows() - row, self.tile_rows_max)
+        tile_rows(self.code_rows() - row, self.tile_rows_max, self.kind)
+    }
+
+    /// Rows of codes in tiles of [`MATRIX_ROWS`], which are the first.
+    #[inline(always)]
+    pub(crate) fn matrix_rows(&self) -> usize {
+        let mut row = self.code_rows() / MATRIX_ROWS * MATRIX_ROWS;
+        if row < self.code_rows() && self.tile_rows(row) == MATRIX_ROWS {
+            row += MATRIX_ROWS;
+        }
+        if self.tile_rows_max == MATRIX_ROWS { row } else { 0 }
+    }
+
+    /// Rows of codes in all tiles.
+    fn tiled_rows(&self) -> usize {
+        let mut row = self.code_rows() / self.tile_rows_max * self.tile_rows_max;
+        while row < self.code_rows() {
+            row += self.tile_rows(row);
+        }
+        row
     }
 
     /// The tile of `R` rows of codes that begins at `row`; `R` is [`Activations::tile_rows`].
@@ -289,16 +309,16 @@ impl Activations {
         let span = kind.span().map_or(1, Span::columns);
         assert!(columns.is_multiple_of(span), "columns that share a scale");
         (self.rows, self.columns, self.kind) = (rows, columns, kind);
-        let coded = self.code_rows() * columns;
+        self.tile_rows_max = tier.product_rows();
+        let coded = self.tiled_rows() * columns;
         grow(&mut self.values, rows * columns, 0.0);
         self.codes.grow(coded);
         grow(&mut self.scales, coded / GROUP, 0.0);
         grow(&mut self.sums, coded / (GROUP / 2), 0);
         grow(&mut self.offsets, coded / GROUP, 0.0);
-        self.tile_rows_max = tier.product_rows();
         let matrix = kind.span() == Some(Span::Super) && self.tile_rows_max == MATRIX_ROWS;
         if matrix {
-            let len = self.code_rows() / MATRIX_ROWS * self.totals_per_tile();
+            let len = self.matrix_rows() / MATRIX_ROWS * self.totals_per_tile();
             self.totals.grow(len);
         }
         let run = |mut tile: RowTile<'_>| {
@@ -332,9 +352,9 @@ impl Activations {
         let mut index = 0;
         while index < self.rows {
             let left = (self.rows - index) * per_row.max(1);
-            let wide = tile_rows(left, self.tile_rows_max);
+            let wide = tile_rows(left, self.tile_rows_max, self.kind);
             let coded = if per_row == 0 { 0 } else { wide };
-            let count = wide / per_row.max(1);
+            let count = wide.min(left) / per_row.max(1);
             tiles.push(RowTile {
                 index,
                 values: take(&mut values, count * self.columns),
@@ -354,10 +374,17 @@ impl Activations {
 }
 
 /// Rows of the next tile when `left` are left and a tile has at most `max`: the widths that
-/// products are compiled for.
+/// products are compiled for. A tile that is not full is the last, and sooner done than several of
+/// fewer rows.
 #[inline(always)]
-fn tile_rows(left: usize, max: usize) -> usize {
-    [16, 8, 4, 2].into_iter().find(|&rows| rows <= max && rows <= left).unwrap_or(1)
+fn tile_rows(left: usize, max: usize, kind: Codes) -> usize {
+    let matrix = max == MATRIX_ROWS && kind.span() == Some(Span::Super);
+    match left {
+        9.. if matrix => MATRIX_ROWS,
+        5..=7 if max >= 8 => 8,
+        3 if max >= 8 => 4,
+        _ => [16, 8, 4, 2].into_iter().find(|&rows| rows <= max && rows <= left).unwrap_or(1),
+    }
 }
 
 /// Splits off the first `len` of `rest`.

@@ -156,9 +156,9 @@ impl Tile<'_> {
         while row < self.input.code_rows() {
             let rows = self.input.tile_rows(row);
             if rows == MATRIX_ROWS {
-                let count = (self.input.code_rows() - row) / MATRIX_ROWS;
-                P::multiply_matrix(self, tier, row, count);
-                row += count * MATRIX_ROWS;
+                let end = self.input.matrix_rows();
+                P::multiply_matrix(self, tier, row, (end - row) / MATRIX_ROWS);
+                row = end;
                 continue;
             }
             match rows {
@@ -188,6 +188,8 @@ impl Tile<'_> {
         let first = panel * PANEL_ROWS;
         let count = PANEL_ROWS.min(self.product.weights.rows() - first);
         let column = self.product.column + first;
+        // A tile of rows may be larger than what is left.
+        let sums = &sums[..sums.len().min(self.input.rows() - row)];
         if count < PANEL_ROWS {
             for (r, sums) in sums.iter().enumerate() {
                 self.out.store(row + r, column, &sums[..count]);

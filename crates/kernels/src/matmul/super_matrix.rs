@@ -78,7 +78,11 @@ impl<S: SuperForm> MatrixKernel for SuperMatrix<'_, S> {
             let rows = first..(first + TILES_MAX * R).min(end);
             for panel in (self.tile.first..self.tile.end).step_by(SUPER_PANELS) {
                 let panels = panel..(panel + SUPER_PANELS).min(self.tile.end);
-                self.panels(lanes, panels, rows.clone());
+                if rows.len() == R {
+                    self.one_tile(lanes, panels, rows.start);
+                } else {
+                    self.panels(lanes, panels, rows.clone());
+                }
             }
         }
     }
@@ -89,9 +93,8 @@ impl<S: SuperForm> SuperMatrix<'_, S> {
     /// super-block, so that the rows' codes of one are read for all panels from a near cache.
     #[inline(always)]
     fn panels<M: MatrixLanes>(&self, lanes: M, panels: Range<usize>, rows: Range<usize>) {
-        let Tile { product, input, .. } = self.tile;
+        let input = self.tile.input;
         let mut unpacked = [Unpacked::NOTHING; PANELS];
-        let bytes = S::BLOCK.bytes();
         let tiles = rows.len() / R;
         let mut sums = vec![[NO_SUMS; PANELS]; panels.len().div_ceil(PANELS) * tiles];
         let mut products = [SuperSums { high: NOTHING, low: NOTHING, minimums: NOTHING }; 2];
@@ -99,10 +102,7 @@ impl<S: SuperForm> SuperMatrix<'_, S> {
             for (first, sums) in panels.clone().step_by(PANELS).zip(sums.chunks_exact_mut(tiles)) {
                 let count = PANELS.min(panels.end - first);
                 for (index, out) in unpacked[..count].iter_mut().enumerate() {
-                    let panel = product.weights.panel(first + index);
-                    let next = self.after(&panels, (first + index, block));
-                    let ahead = (rows.start == 0).then_some(next);
-                    unpack::<M, S>(lanes, &panel[block * bytes..][..bytes], ahead, out);
+                    self.unpack_at(lanes, &panels, (first + index, block), rows.start == 0, out);
                 }
                 let tiles = Tiles { input, row: rows.start, count: tiles, block };
                 add_tiles::<M, S>(lanes, &unpacked[..count], &tiles, &mut products, sums);
@@ -123,6 +123,57 @@ impl<S: SuperForm> SuperMatrix<'_, S> {
 }
 
 impl<'a, S: SuperForm> SuperMatrix<'a, S> {
+    /// Some panels with one tile of rows: nothing that is unpacked is used twice, so a super-block is
+    /// unpacked while the registers multiply the one before it.
+    #[inline(always)]
+    fn one_tile<M: MatrixLanes>(&self, lanes: M, panels: Range<usize>, row: usize) {
+        let tile = self.tile.input.super_tile(row);
+        let blocks = self.tile.input.columns() / (SUPER_GROUPS * GROUP);
+        let mut unpacked = [Unpacked::NOTHING; 2];
+        let mut sums = [NO_SUMS; SUPER_PANELS];
+        let mut products = SuperSums { high: NOTHING, low: NOTHING, minimums: NOTHING };
+        let mut turn = 0;
+        self.unpack_at(lanes, &panels, (panels.start, 0), row == 0, &mut unpacked[0]);
+        for block in 0..blocks {
+            let rows = Rows::of(tile, block);
+            let next_rows = Rows::of(tile, (block + 1).min(blocks - 1));
+            for (panel, sums) in panels.clone().zip(&mut sums) {
+                multiply::<M, S>(lanes, &unpacked[turn], &rows, &mut products);
+                let last = panel + 1 == panels.end;
+                let next = if last { (panels.start, block + 1) } else { (panel + 1, block) };
+                if next.1 < blocks {
+                    self.unpack_at(lanes, &panels, next, row == 0, &mut unpacked[1 - turn]);
+                }
+                let ahead = if (panel - panels.start).is_multiple_of(2) {
+                    next_rows.first_half()
+                } else {
+                    next_rows.second_half()
+                };
+                add::<M, S>(lanes, &unpacked[turn], (rows.scales, ahead), &products, sums);
+                turn = 1 - turn;
+            }
+        }
+        for (panel, sums) in panels.zip(&sums) {
+            self.tile.store_code_rows(lanes, panel, row, &sums.0);
+        }
+    }
+
+    /// Unpacks super-block `block` of `panel`; `ahead`: memory is asked for what comes next.
+    #[inline(always)]
+    fn unpack_at<M: MatrixLanes>(
+        &self,
+        lanes: M,
+        panels: &Range<usize>,
+        (panel, block): (usize, usize),
+        ahead: bool,
+        out: &mut Unpacked,
+    ) {
+        let bytes = S::BLOCK.bytes();
+        let ahead = if ahead { Some(self.after(panels, (panel, block))) } else { None };
+        let panel = self.tile.product.weights.panel(panel);
+        unpack::<M, S>(lanes, &panel[block * bytes..][..bytes], ahead, out);
+    }
+
     /// The super-block that is unpacked [`AHEAD`] after super-block `block` of `panel`; behind the
     /// last one the first of what follows the tile.
     #[inline(always)]
