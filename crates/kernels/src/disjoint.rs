@@ -43,9 +43,7 @@ impl<'a> DisjointRows<'a> {
     /// # Panics
     /// When they do not fit into the row.
     pub fn store(&self, row: usize, column: usize, values: &[f32]) {
-        assert!(column + values.len() <= self.stride);
-        let start = row * self.stride + column;
-        for (cell, value) in self.cells[start..start + values.len()].iter().zip(values) {
+        for (cell, value) in self.cells(row, column, values.len()).iter().zip(values) {
             cell.store(value.to_bits(), Ordering::Relaxed);
         }
     }
