@@ -224,7 +224,8 @@ fn walk<C: CacheForm>(pool: &Pool, tier: Tier, tiles: &[Tile<'_>], chunks: usize
     });
 }
 
-/// Cuts the work into tiles of at most [`QUERIES_MAX`] queries.
+/// Cuts the work into tiles of at most [`QUERIES_MAX`] queries. Those of a key/value head follow each
+/// other, so that the second-level cache keeps what they share.
 fn cut<'a>(
     geometry: &Geometry,
     spans: &'a [AttentionSpan<'a>],
@@ -235,9 +236,9 @@ fn cut<'a>(
     let rows_step = (QUERIES_MAX / heads_step).max(1);
     let mut tiles = Vec::new();
     for span in spans {
-        for first in (0..span.rows).step_by(rows_step) {
-            let rows = rows_step.min(span.rows - first);
-            for kv_head in 0..geometry.kv_heads {
+        for kv_head in 0..geometry.kv_heads {
+            for first in (0..span.rows).step_by(rows_step) {
+                let rows = rows_step.min(span.rows - first);
                 for head in (0..group).step_by(heads_step) {
                     let heads = (kv_head * group + head, heads_step.min(group - head));
                     tiles.push(tile(span, first, rows, kv_head, heads));

@@ -10,13 +10,18 @@ use crate::lanes::{ElementForm, Lanes};
 pub(super) struct FloatCache<E>(PhantomData<E>);
 
 impl<E: ElementForm> CacheForm for FloatCache<E> {
-    /// `[query][head_dim]`
+    /// `[dimension][query]`: those that meet one vector of keys lie side by side, under one address.
     type Queries = [f32; QUERIES_MAX * HEAD_DIM_MAX];
 
     #[inline(always)]
-    fn queries<L: Lanes>(_lanes: L, values: &[f32], _dim: usize) -> Self::Queries {
+    fn queries<L: Lanes>(_lanes: L, values: &[f32], dim: usize) -> Self::Queries {
         let mut queries = [0.0; QUERIES_MAX * HEAD_DIM_MAX];
-        queries[..values.len()].copy_from_slice(values);
+        let count = values.len() / dim;
+        for (query, values) in values.chunks_exact(dim).enumerate() {
+            for (place, value) in queries.chunks_exact_mut(count).zip(values) {
+                place[query] = *value;
+            }
+        }
         queries
     }
 
@@ -88,16 +93,16 @@ fn scores_of<L: Lanes, E: ElementForm, const N: usize>(
     state: &mut State,
     ahead: &mut Ahead<'_>,
 ) -> usize {
-    let dim = state.dim;
-    let queries = &queries[query * dim..][..N * dim];
     let mut sums = [lanes.splat(0.0); N];
-    for (d, key) in keys.chunks_exact(PANEL * E::SIZE).enumerate() {
+    let queries = queries.chunks_exact(state.count);
+    for (d, (key, queries)) in keys.chunks_exact(PANEL * E::SIZE).zip(queries).enumerate() {
         if d % 4 == 0 {
             ahead.fetch(lanes, E::SIZE);
         }
         let key = E::load(lanes, &key[lane % PANEL * E::SIZE..]);
+        let queries = &queries[query..][..N];
         each_row!(n < N, {
-            sums[n] = lanes.fma(key, lanes.splat(queries[n * dim + d]), sums[n]);
+            sums[n] = lanes.fma(key, lanes.splat(queries[n]), sums[n]);
         });
     }
     for (sum, scores) in sums.into_iter().zip(&mut state.scores[query..]) {
@@ -120,10 +125,13 @@ fn values_of<L: Lanes, E: ElementForm, const N: usize>(
         let old = lanes.load(&state.sums[(query + n) * dim + column..]);
         *sum = lanes.mul(old, lanes.splat(corrections[query + n]));
     }
+    let scores = &state.scores[query..][..N];
     for (position, row) in values.chunks_exact(dim * E::SIZE).enumerate() {
         let value = E::load(lanes, &row[column * E::SIZE..]);
+        // Never more than a block: the compiler need not look at every one.
+        let position = position % BLOCK;
         each_row!(n < N, {
-            sums[n] = lanes.fma(value, lanes.splat(state.scores[query + n][position]), sums[n]);
+            sums[n] = lanes.fma(value, lanes.splat(scores[n][position]), sums[n]);
         });
     }
     for (n, sum) in sums.into_iter().enumerate() {
