@@ -72,6 +72,10 @@ fn run(arguments: &[String]) -> Result<bool> {
         print!("{HELP}");
         return Ok(true);
     };
+    if rest.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
+        print!("{HELP}");
+        return Ok(true);
+    }
     let options = Options(rest);
     match task.as_str() {
         "test" => {
