@@ -68,14 +68,13 @@ fn main() -> ExitCode {
 
 /// Whether the task found everything in order.
 fn run(arguments: &[String]) -> Result<bool> {
-    let Some((task, rest)) = arguments.split_first() else {
-        print!("{HELP}");
-        return Ok(true);
+    let (task, rest) = match arguments.split_first() {
+        Some(split) if !asks_for_help(arguments) => split,
+        _ => {
+            print!("{HELP}");
+            return Ok(true);
+        }
     };
-    if rest.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) {
-        print!("{HELP}");
-        return Ok(true);
-    }
     let options = Options(rest);
     match task.as_str() {
         "test" => {
@@ -113,12 +112,14 @@ fn run(arguments: &[String]) -> Result<bool> {
             peers::be_busy();
             Ok(true)
         }
-        "help" | "--help" | "-h" => {
-            print!("{HELP}");
-            Ok(true)
-        }
         _ => bail!("no task is called '{task}'\n{HELP}"),
     }
+}
+
+/// Before or after the name of a task.
+fn asks_for_help(arguments: &[String]) -> bool {
+    arguments.first().is_some_and(|task| task == "help")
+        || arguments.iter().any(|argument| argument == "--help" || argument == "-h")
 }
 
 /// `--name value` pairs.
@@ -192,5 +193,19 @@ impl<'a> Options<'a> {
             Some(Ok(number)) if number > 0 => Ok(number),
             Some(_) => bail!("{name} needs a number above 0"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_asked_for_before_or_after_a_task() {
+        let asks =
+            |line: &str| asks_for_help(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(asks("help") && asks("--help") && asks("bench-peers -h"));
+        assert!(asks("bench-peers --runs 1 --help"));
+        assert!(!asks("bench-peers --runs 1") && !asks("test --only help"));
     }
 }
